@@ -1,0 +1,41 @@
+package engine
+
+import (
+	"io"
+	"time"
+
+	"github.com/mptcp-go/mptcp/extapi"
+	"github.com/mptcp-go/mptcp/scheduler"
+)
+
+// Config is what an engine connection is built from. Durations and sizes are resolved: the root
+// package fills in the defaults, so that zero here means zero.
+type Config struct {
+	Client     bool      // this side dialled: it opens subflows
+	Rand       io.Reader // the one source of randomness
+	Memory     Memory    // the budget that all connections share; nil: unlimited
+	Policy     extapi.PathPolicy
+	Scheduler  scheduler.Scheduler
+	SchedName  string
+	SendBuffer int // bytes
+	RecvBuffer int // bytes
+	Checksum   bool
+	Secret     []byte
+
+	JoinDelay time.Duration // the second subflow waits until the connection has lived this long ...
+	JoinBytes int64         // ... or moved this many bytes
+
+	StallTimeout    time.Duration // 0: adaptive from the path's RTT
+	IdlePathTimeout time.Duration // 0: keep; <0: close idle extra subflows at once
+	NoPathTimeout   time.Duration // <0: fail at once
+	CloseTimeout    time.Duration
+	KeepAlive       time.Duration // 0: off
+	Loopback        bool          // the first subflow is on loopback
+	Tracing         bool          // produce the per-chunk events too
+}
+
+// Memory is the budget of bytes that connections share.
+type Memory interface {
+	Grab(n int64) bool // false: over the limit
+	Free(n int64)
+}

@@ -1,0 +1,111 @@
+package engine
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/mptcp-go/mptcp/extapi"
+	"github.com/mptcp-go/mptcp/internal/pool"
+	"github.com/mptcp-go/mptcp/options"
+)
+
+// PathID names a subflow within its connection.
+type PathID = extapi.PathID
+
+// Flow is the port to the lower half: one subflow, as the engine sees it. The engine calls it under
+// the connection's lock; every method returns at once and calls nothing of the engine's.
+type Flow interface {
+	// Room is how many payload bytes the flow takes now. When it has been 0 and grows, the carrier
+	// calls Conn.HandleRoom.
+	Room() int
+	// Send queues one mapping with its payload. The flow takes over one reference to p, which it
+	// releases when the bytes are fully written (stream) or acknowledged by the peer's TCP (wire).
+	Send(now time.Duration, m Mapping, p pool.Ref)
+	// Ack asks the flow to carry the newest DATA_ACK and window soon, with or without data. It is
+	// state, not a queue: a later Ack replaces one that has not left yet.
+	Ack(now time.Duration, a Ack)
+	// Signal queues an option other than DSS mappings; options of one flow leave in order.
+	Signal(now time.Duration, o options.Option)
+	// Close sends a FIN once everything queued has left. The carrier still delivers what arrives.
+	Close(now time.Duration)
+	// Abort drops what is queued and resets the subflow with this reason (RFC 8684 section 3.6).
+	Abort(now time.Duration, r ResetReason)
+	// Limit caps the bytes in flight (coupled window, penalisation). 0 lifts the cap.
+	Limit(bytes int64)
+	// Stats reads the flow's measurements. It may make one cheap system call.
+	Stats(now time.Duration) FlowStats
+}
+
+// Mapping is what a DSS says of the bytes that follow (RFC 8684 section 3.3.1).
+type Mapping struct {
+	DSN         uint64 // of the first byte
+	SSN         uint32 // relative subflow sequence number of the first byte; a subflow starts at 1
+	Len         int    // payload bytes, 1 to 65535 (65534 with DataFIN)
+	DataFIN     bool   // a DATA_FIN follows the last byte: the option's length is Len+1
+	HasChecksum bool
+	Checksum    uint16
+	Ack         Ack // the newest DATA_ACK, which the DSS carries along
+}
+
+// Ack is the receiver's state that every DSS may carry.
+type Ack struct {
+	Valid   bool   // false until the peer's key is known: then no DATA_ACK may be sent
+	DataAck uint64 // next data sequence number expected
+	Window  int64  // bytes beyond DataAck that this side takes; the right edge never shrinks
+}
+
+// FlowStats are a flow's measurements. -1 means that the carrier cannot tell.
+type FlowStats struct {
+	SRTT, RTTVar, MinRTT time.Duration
+	CWnd                 int64 // bytes
+	InFlight             int64 // bytes sent and not acknowledged at the subflow level
+	Unsent               int64 // bytes accepted by Send and not on the wire yet (ours and the kernel's)
+	DeliveryRate         int64 // bytes per second
+	Acked                int64 // bytes acknowledged at the subflow level, ever: stands still on a dead path
+	Retransmitted        int64 // bytes, ever
+	LastProgress         time.Duration // when Acked grew, or an echo or anything else came back, as seen by the flow
+	Congestion           string
+}
+
+// FlowParams describe a subflow that AddFlow puts under the engine.
+type FlowParams struct {
+	Carrier           extapi.Carrier
+	Local, Remote     netip.AddrPort
+	LocalID, RemoteID extapi.AddrID
+	Interface         string
+	IfIndex           int
+	Kind              extapi.LinkKind
+	Cost              int
+	Role              extapi.Role
+	Backup            bool   // we asked for backup (B in our MP_JOIN)
+	PeerBackup        bool   // the peer asked for it
+	Attempt           uint32 // the JoinRequest that this flow answers; 0: none (first subflow, or the peer's join)
+	Initial           bool   // the connection's first subflow (MP_CAPABLE)
+	Joining           bool   // our join is complete but the fourth message has not come: no data yet
+}
+
+// JoinRequest asks the driver to open a subflow: connect from Path.Local (port 0: any; invalid
+// address: the routing table's choice) to Path.Remote, and shake hands with MP_JOIN. The answer is
+// AddFlow with its Attempt, or JoinFailed.
+type JoinRequest struct {
+	Attempt  uint32
+	Path     extapi.Candidate
+	LocalID  extapi.AddrID
+	RemoteID extapi.AddrID
+	Backup   bool
+	Role     extapi.Role
+	Probe    PathID // the stale or lost subflow whose path this join tries again; 0: a new path
+}
+
+// ResetReason is an RFC 8684 section 3.6 reset reason code.
+type ResetReason uint8
+
+const (
+	ResetUnspecified ResetReason = iota
+	ResetProtocol
+	ResetResources
+	ResetProhibited
+	ResetTooMuchData
+	ResetPerformance
+	ResetMiddlebox
+)
