@@ -1,0 +1,179 @@
+package stream
+
+import (
+	"encoding/binary"
+	"time"
+
+	"github.com/mptcp-go/mptcp/engine"
+)
+
+const (
+	// echoEvery is how often an ECHO goes along with data: often enough for a round-trip time, too
+	// seldom to be felt.
+	echoEvery = 100 * time.Millisecond
+	// echoFloor is the same where echoes are the only measure of what has arrived.
+	echoFloor = time.Millisecond
+	// tail is how many bytes at the end of a run are not worth an ECHO of their own: a DATA_ACK of
+	// the last byte settles them.
+	tail = 16 << 10
+	// slack is what a path may hold beyond a multiple of its estimated bandwidth-delay product.
+	slack = 128 << 10
+)
+
+// estimate measures the path by ECHO and its reply: TCP delivers in order, so that a reply says that
+// everything before its ECHO has arrived, whatever other flows have lost.
+type estimate struct {
+	srtt, rttvar, minRTT time.Duration // srtt < 0: unknown
+
+	token   uint32
+	waiting bool // an ECHO is out: there is never a second one
+	frozen  bool // it has been made and has not begun to leave
+	probe   bool // send one also without data
+	sentAt  time.Duration
+	upTo    uint64 // payload bytes before it
+
+	owed  bool // a reply: the newest only, state and not a queue
+	reply uint32
+
+	acked   uint64 // payload bytes that have arrived
+	ackedAt time.Duration
+	rate    int64 // bytes per second
+
+	lastRx time.Duration
+	sock   engine.FlowStats // what the socket's owner knows
+	has    bool
+}
+
+func (e *estimate) init() { e.srtt, e.rttvar, e.minRTT = -1, -1, -1 }
+
+// owe takes the peer's ECHO.
+func (e *estimate) owe(data []byte) { e.owed, e.reply = true, binary.BigEndian.Uint32(data) }
+
+// wants says whether an ECHO should leave, with data or (a probe) without.
+func (e *estimate) wants(now time.Duration, data bool, cfg *FlowConfig) bool {
+	if e.waiting || !data {
+		return e.probe && !e.waiting
+	}
+	every := echoEvery
+	if cfg.EstimateStats {
+		every = echoFloor
+	}
+	return e.probe || e.token == 0 || now-e.sentAt >= every
+}
+
+// append appends the reply that is owed, and an ECHO if one is due.
+func (e *estimate) append(b []byte, now time.Duration, data bool, cfg *FlowConfig, q *output) []byte {
+	if e.owed {
+		e.owed = false
+		b = appendEcho(b, TypeEchoReply, e.reply)
+	}
+	if !e.wants(now, data, cfg) {
+		return b
+	}
+	e.token++
+	e.probe, e.waiting, e.frozen = false, true, true
+	e.sentAt, e.upTo = now, q.sent
+	if q.half() {
+		r := q.at(0)
+		e.upTo += uint64(r.ref.Len() - r.payloadOut())
+	}
+	return appendEcho(b, TypeEcho, e.token)
+}
+
+// retry moves the time of an ECHO that a full socket has kept from leaving.
+func (e *estimate) retry(now time.Duration) {
+	if e.frozen {
+		e.sentAt = now
+	}
+}
+
+// handleReply takes an ECHO_REPLY and says whether it answers our ECHO.
+func (e *estimate) handleReply(now time.Duration, data []byte, cfg *FlowConfig, q *output) bool {
+	if !e.waiting || e.frozen || binary.BigEndian.Uint32(data) != e.token {
+		return false
+	}
+	e.waiting, e.probe = false, false
+	e.sample(now - e.sentAt)
+	if got := e.upTo - e.acked; e.upTo > e.acked {
+		if dt := now - max(e.ackedAt, e.sentAt-(now-e.sentAt)); dt > 0 {
+			r := int64(float64(got) / dt.Seconds())
+			e.rate = max(r, e.rate-e.rate/8+r/8)
+		}
+		e.acked, e.ackedAt = e.upTo, now
+	}
+	if cfg.EstimateStats && q.sent-e.acked > tail {
+		e.probe = true
+	}
+	return true
+}
+
+// sample is RFC 6298 section 2.
+func (e *estimate) sample(rtt time.Duration) {
+	if rtt <= 0 {
+		rtt = time.Microsecond
+	}
+	if e.srtt < 0 {
+		e.srtt, e.rttvar, e.minRTT = rtt, rtt/2, rtt
+		return
+	}
+	e.rttvar += ((e.srtt - rtt).Abs() - e.rttvar) / 4
+	e.srtt += (rtt - e.srtt) / 8
+	e.minRTT = min(e.minRTT, rtt)
+}
+
+// handleDataAck settles the tail of what was sent. It is no measure of more: DATA_ACK also moves for
+// data that another path has brought.
+func (e *estimate) handleDataAck(now time.Duration, ack uint64, q *output) {
+	if int64(ack-q.lastDSN) >= 0 && !q.half() && q.sent > e.acked && q.sent-e.acked <= tail {
+		e.acked, e.ackedAt = q.sent, now
+	}
+}
+
+// wrote takes note of what has left.
+func (e *estimate) wrote(cfg *FlowConfig, q *output) {
+	e.frozen = e.frozen && q.off == 0
+	if cfg.EstimateStats && q.n == 0 && !e.waiting && q.sent-e.acked > tail {
+		e.probe = true
+	}
+}
+
+// inFlight is what has been written and, as far as anybody knows, not arrived.
+func (e *estimate) inFlight(q *output) int64 {
+	if e.has && e.sock.InFlight >= 0 {
+		return e.sock.InFlight + max(0, e.sock.Unsent)
+	}
+	return int64(q.sent - e.acked)
+}
+
+// window is how much an estimated path is given: replies come once per round trip, so that a full
+// path shows up to two bandwidth-delay products as not arrived. 0: nothing is known yet.
+func (e *estimate) window() int64 {
+	if e.rate == 0 || e.minRTT < 0 {
+		return 0
+	}
+	return 3*int64(float64(e.rate)*e.minRTT.Seconds()) + slack
+}
+
+// SetStats takes what the socket's owner has read from TCP_INFO. Unsent are the kernel's bytes only.
+func (f *Flow) SetStats(s engine.FlowStats) { f.est.sock, f.est.has = s, true }
+
+// Stats are the socket's measurements and ours. The round-trip time is the larger one: TCP_INFO's
+// ends at the first proxy.
+func (f *Flow) Stats(now time.Duration) engine.FlowStats {
+	e, q := &f.est, &f.out
+	if !e.has {
+		return engine.FlowStats{
+			SRTT: e.srtt, RTTVar: e.rttvar, MinRTT: e.minRTT, CWnd: -1,
+			InFlight: int64(q.sent - e.acked), Unsent: int64(q.queued), DeliveryRate: e.rate,
+			Acked: int64(e.acked), Retransmitted: -1, LastProgress: e.lastRx, Congestion: "kernel",
+		}
+	}
+	s := e.sock
+	if e.srtt > s.SRTT {
+		s.SRTT, s.RTTVar = e.srtt, e.rttvar
+	}
+	s.MinRTT = max(s.MinRTT, e.minRTT)
+	s.Unsent = max(0, s.Unsent) + int64(q.queued)
+	s.LastProgress = max(s.LastProgress, e.lastRx)
+	return s
+}
