@@ -32,6 +32,9 @@ type Flow interface {
 	Abort(now time.Duration, r ResetReason)
 	// Limit caps the bytes in flight (coupled window, penalisation). 0 lifts the cap.
 	Limit(bytes int64)
+	// Probe asks the peer for a sign of life on this subflow (an echo, a TCP keep-alive), whatever is
+	// under way; the answer comes as Conn.HandleProgress.
+	Probe(now time.Duration)
 	// Stats reads the flow's measurements. It may make one cheap system call.
 	Stats(now time.Duration) FlowStats
 }
@@ -45,6 +48,9 @@ type Mapping struct {
 	HasChecksum bool
 	Checksum    uint16
 	Ack         Ack // the newest DATA_ACK, which the DSS carries along
+
+	Infinite  bool // RFC 8684 section 3.7: the DSS has data-level length 0, and no other follows
+	Continued bool // with Infinite: that DSS has left already, the payload goes without one
 }
 
 // Ack is the receiver's state that every DSS may carry.
@@ -57,12 +63,12 @@ type Ack struct {
 // FlowStats are a flow's measurements. -1 means that the carrier cannot tell.
 type FlowStats struct {
 	SRTT, RTTVar, MinRTT time.Duration
-	CWnd                 int64 // bytes
-	InFlight             int64 // bytes sent and not acknowledged at the subflow level
-	Unsent               int64 // bytes accepted by Send and not on the wire yet (ours and the kernel's)
-	DeliveryRate         int64 // bytes per second
-	Acked                int64 // bytes acknowledged at the subflow level, ever: stands still on a dead path
-	Retransmitted        int64 // bytes, ever
+	CWnd                 int64         // bytes
+	InFlight             int64         // bytes sent and not acknowledged at the subflow level
+	Unsent               int64         // bytes accepted by Send and not on the wire yet (ours and the kernel's)
+	DeliveryRate         int64         // bytes per second
+	Acked                int64         // bytes acknowledged at the subflow level, ever: stands still on a dead path
+	Retransmitted        int64         // bytes, ever
 	LastProgress         time.Duration // when Acked grew, or an echo or anything else came back, as seen by the flow
 	Congestion           string
 }
@@ -81,6 +87,7 @@ type FlowParams struct {
 	PeerBackup        bool   // the peer asked for it
 	Attempt           uint32 // the JoinRequest that this flow answers; 0: none (first subflow, or the peer's join)
 	Initial           bool   // the connection's first subflow (MP_CAPABLE)
+	Accepted          bool   // the peer joined it: the path planner did not ask for it
 	Joining           bool   // our join is complete but the fourth message has not come: no data yet
 }
 

@@ -1,0 +1,130 @@
+package engine
+
+import (
+	"time"
+
+	"github.com/mptcp-go/mptcp/extapi"
+	"github.com/mptcp-go/mptcp/options"
+)
+
+// fallback is the connection's way back to plain TCP (RFC 8684 section 3.7). It is taken with one
+// subflow only; with more than one, the subflow that breaks is reset and the others go on.
+type fallback struct {
+	reason   extapi.FallbackReason
+	infinite bool // we send one infinite mapping, and no MPTCP option after it
+	mapped   bool // that mapping has left
+	failSent bool // MP_FAIL went out
+}
+
+// HandlePlain says that a subflow delivers bytes or acknowledgements without any MPTCP signal, where
+// one was due. On the only subflow, before the peer's first DSS, that is a fallback: "If a subflow
+// breaks during operation [...] the subflow SHOULD be treated as broken" with others present.
+func (c *Conn) HandlePlain(now time.Duration, id PathID) {
+	s := c.flow(id)
+	if s == nil || c.fall.infinite {
+		return
+	}
+	if len(c.flows) == 1 && s.p.Initial && c.contiguous() {
+		reason := extapi.FallbackStripped
+		if !c.established {
+			reason = extapi.FallbackThirdAck
+		}
+		c.fallBack(now, s, reason)
+		s.rx.setInfinite(c.rcv.q.rcvNxt())
+		return
+	}
+	c.abortFlow(now, s, ResetMiddlebox, nil)
+	c.pump(now)
+}
+
+// contiguous says whether the only subflow carries the data sequence space without a hole, so that
+// its bytes can go on without mappings: an infinite mapping is possible "only if there is exactly one
+// subflow" and all before it is settled on it (RFC 8684 section 3.7).
+func (c *Conn) contiguous() bool {
+	return c.rcv.q.outOfOrder() == 0 && c.sent.lost == 0 && c.id.past.reinjected == 0
+}
+
+// fallBack turns the connection into plain TCP on its one subflow. The receiver goes on from where
+// it stands; the sender announces an infinite mapping with its next byte.
+func (c *Conn) fallBack(now time.Duration, s *subflow, reason extapi.FallbackReason) {
+	if c.fall.infinite {
+		return
+	}
+	c.fall.reason, c.fall.infinite = reason, true
+	c.event(extapi.ConnFellBack{Reason: reason})
+	c.id.carrier = extapi.CarrierTCP
+	// No DATA_ACK comes any more: what the subflow has taken it delivers, as TCP does.
+	c.settlePlain(now)
+	c.pump(now)
+}
+
+// settlePlain counts everything mapped as delivered.
+func (c *Conn) settlePlain(now time.Duration) {
+	c.dataAcked(now, c.snd.nxt)
+	if c.fin.queued {
+		c.closePlain(now)
+	}
+}
+
+// pumpPlain passes bytes on after a fallback: the first under an infinite mapping (data-level length
+// 0), the rest under none.
+func (c *Conn) pumpPlain(now time.Duration) {
+	s := c.flows[0]
+	for c.snd.unsent() > 0 && s.open() {
+		room := s.f.Room()
+		if room <= 0 {
+			return
+		}
+		ref := c.snd.ref(c.snd.nxt, min(room, maxMapping))
+		m := Mapping{DSN: c.snd.nxt, SSN: s.nxt, Len: ref.Len(), Infinite: true, Continued: c.fall.mapped}
+		c.fall.mapped = true
+		c.snd.nxt += uint64(m.Len)
+		s.nxt += uint32(m.Len)
+		s.count.sent += uint64(m.Len)
+		s.f.Send(now, m, ref)
+		c.snd.ack(c.snd.nxt)
+	}
+	if c.fin.queued {
+		c.closePlain(now)
+	}
+}
+
+// closePlain ends our direction after a fallback: with the subflow's own FIN.
+func (c *Conn) closePlain(now time.Duration) {
+	if c.snd.unsent() > 0 || len(c.flows) == 0 || c.fin.acked {
+		return
+	}
+	c.fin.acked = true
+	c.flows[0].f.Close(now)
+}
+
+// checksumFailed handles a mapping whose DSS checksum is wrong: what arrived since dsn is not to be
+// trusted. "If there are multiple subflows, the subflow is closed with a RST carrying MP_FAIL; with one,
+// MP_FAIL is sent and the connection falls back" (after RFC 8684 section 3.7). Where reset is the only
+// safe answer, because a carrier has no plain TCP below it, the flow's carrier says so.
+func (c *Conn) checksumFailed(now time.Duration, s *subflow, dsn uint64) {
+	err := &ProtocolError{Section: "RFC 8684 section 3.7", Detail: "DSS checksum does not match: something on the path changes the data"}
+	single := len(c.flows) == 1 && s.p.Initial && c.contiguous() && s.p.Carrier != extapi.CarrierStream
+	s.f.Signal(now, options.MPFail{DSN: dsn})
+	if !single {
+		c.abortFlow(now, s, ResetMiddlebox, err)
+		return
+	}
+	c.fall.failSent = true
+	s.rx.setInfinite(dsn)
+	c.fallBack(now, s, extapi.FallbackChecksum)
+}
+
+// handleFail takes MP_FAIL: the peer found our data changed from o.DSN on. On the only subflow both
+// sides fall back; else the subflow is about to be reset by the peer.
+func (c *Conn) handleFail(now time.Duration, s *subflow, o options.MPFail) {
+	if len(c.flows) > 1 || !s.p.Initial || s.p.Carrier == extapi.CarrierStream {
+		c.abortFlow(now, s, ResetMiddlebox, nil)
+		return
+	}
+	if !c.fall.failSent {
+		c.fall.failSent = true
+		s.f.Signal(now, options.MPFail{DSN: c.rcv.q.rcvNxt()})
+	}
+	c.fallBack(now, s, extapi.FallbackChecksum)
+}

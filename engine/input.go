@@ -1,0 +1,242 @@
+package engine
+
+import (
+	"time"
+
+	"github.com/mptcp-go/mptcp/extapi"
+	"github.com/mptcp-go/mptcp/internal/pool"
+	"github.com/mptcp-go/mptcp/internal/seqnum"
+	"github.com/mptcp-go/mptcp/options"
+)
+
+// HandleDSS takes a data sequence signal of a subflow: a DATA_ACK, a mapping, a DATA_FIN, in any
+// combination (RFC 8684 section 3.3). d is not kept.
+func (c *Conn) HandleDSS(now time.Duration, id PathID, d *options.DSS) {
+	s := c.flow(id)
+	if s == nil || s.state == extapi.StateClosed || !c.remoteKnown {
+		return
+	}
+	s.tx.lastRx = now
+	if !c.established && s.p.Initial || s.state == extapi.StateJoining {
+		c.HandleEstablished(now, id)
+	}
+	if d.HasAck {
+		ack := d.DataAck
+		if !d.Ack64 {
+			ack = seqnum.Expand32(c.snd.una, uint32(ack))
+		}
+		if !c.takeDataAck(now, s, ack) {
+			return
+		}
+	}
+	if d.HasMap {
+		c.takeMapping(now, s, d)
+	}
+}
+
+// takeDataAck takes a DATA_ACK. One beyond what was sent breaks the protocol: that subflow is reset,
+// the connection goes on without it.
+func (c *Conn) takeDataAck(now time.Duration, s *subflow, ack uint64) bool {
+	last := c.snd.nxt
+	if c.fin.queued && c.snd.unsent() == 0 {
+		last++
+	}
+	if seqnum.Less(last, ack) {
+		c.abortFlow(now, s, ResetProtocol, &ProtocolError{Section: "RFC 8684 section 3.3.2", Detail: "DATA_ACK beyond what was sent"})
+		return false
+	}
+	if !seqnum.Less(c.snd.una, ack) || c.fin.acked {
+		return true
+	}
+	if c.fin.queued && ack == c.fin.dsn+1 {
+		c.fin.acked = true
+		ack--
+	}
+	c.dataAcked(now, ack)
+	c.settleHalfClosed(now)
+	c.checkClosed(now)
+	c.pump(now)
+	return true
+}
+
+// dataAcked releases what lies below ack.
+func (c *Conn) dataAcked(now time.Duration, ack uint64) {
+	if !seqnum.Less(c.snd.una, ack) {
+		return
+	}
+	c.sent.ack(ack, func(g *segment, n int) {
+		for _, s := range c.flows {
+			if g.carriers&s.slot == 0 {
+				continue
+			}
+			s.tx.outstanding -= int64(n)
+			if g.carriers == s.slot { // it can only have arrived there
+				c.progress(now, s)
+			}
+		}
+	})
+	c.snd.ack(ack)
+	c.moved(now)
+	c.acknowledgedData(now)
+}
+
+// takeMapping takes the mapping and the DATA_FIN of a DSS.
+func (c *Conn) takeMapping(now time.Duration, s *subflow, d *options.DSS) {
+	dsn := d.DSN
+	if !d.DSN64 {
+		dsn = seqnum.Expand32(c.rcv.q.rcvNxt(), uint32(dsn))
+	}
+	if d.DataLen == 0 {
+		c.takeInfinite(now, s, dsn, d)
+		return
+	}
+	n := uint64(d.DataLen)
+	if d.DataFIN {
+		n--
+	}
+	if n > 0 && !c.inWindow(dsn, n) {
+		c.abortFlow(now, s, ResetProtocol, &ProtocolError{Section: "RFC 8684 section 3.3.5", Detail: "mapping outside the receive window"})
+		return
+	}
+	if err := s.rx.add(dsn, d); err != nil {
+		c.abortFlow(now, s, ResetProtocol, err)
+		return
+	}
+	if s.rx.held.bytes > 0 { // its bytes were here before it
+		c.drain(now, s)
+	}
+	c.takeFIN(now, s)
+}
+
+// inWindow says whether a mapping lies where we allowed data to be. Old data is in order: it is a
+// copy of what another subflow delivered, or a window probe.
+func (c *Conn) inWindow(dsn, n uint64) bool {
+	return seqnum.LessEq(dsn+n, c.rcv.win.rightEdge()) && seqnum.Diff(c.rcv.q.rcvNxt(), dsn) <= maxWindow
+}
+
+// takeInfinite takes an infinite mapping: the peer falls back (RFC 8684 section 3.7).
+func (c *Conn) takeInfinite(now time.Duration, s *subflow, dsn uint64, d *options.DSS) {
+	if len(c.flows) > 1 || !s.p.Initial || s.p.Carrier == extapi.CarrierStream {
+		c.abortFlow(now, s, ResetMiddlebox, &ProtocolError{Section: "RFC 8684 section 3.7", Detail: "infinite mapping with more than one subflow, or on a carrier that never falls back"})
+		return
+	}
+	if err := s.rx.add(dsn, d); err != nil {
+		c.abortFlow(now, s, ResetProtocol, err)
+		return
+	}
+	c.fallBack(now, s, extapi.FallbackInfiniteMap)
+}
+
+// HandleBytes takes the next bytes of a subflow. The reference passes to the engine.
+func (c *Conn) HandleBytes(now time.Duration, id PathID, p pool.Ref) {
+	s := c.flow(id)
+	if s == nil || s.state == extapi.StateClosed {
+		p.Release()
+		return
+	}
+	s.tx.lastRx = now
+	s.count.received += uint64(p.Len())
+	s.rx.bytes(p)
+	c.drain(now, s)
+}
+
+// drain delivers what has become deliverable on a subflow.
+func (c *Conn) drain(now time.Duration, s *subflow) {
+	dup := false
+	for {
+		dsn, p, o := s.rx.next()
+		if o == rxCorrupt {
+			c.checksumFailed(now, s, dsn)
+			return
+		}
+		if o == rxNone {
+			break
+		}
+		dup = c.rcv.insert(dsn, p) || dup
+	}
+	if s.rx.unmapped() > maxUnmapped {
+		c.abortFlow(now, s, ResetMiddlebox, &ProtocolError{Section: "RFC 8684 section 3.7", Detail: "bytes without a mapping: something on the path strips options"})
+		return
+	}
+	c.takeFIN(now, s)
+	c.moved(now)
+	c.received(now, s, dup)
+}
+
+// DirectRoom is how many of the next bytes of a subflow may go straight into the application's
+// buffer: they are mapped, next in order, nothing waits before them and no checksum covers them.
+func (c *Conn) DirectRoom(id PathID) int {
+	s := c.flow(id)
+	if s == nil || c.rcv.discard || c.rcv.q.buffered() > 0 || c.closing.err != nil {
+		return 0
+	}
+	if dsn, ok := s.rx.current(); !ok || dsn != c.rcv.q.rcvNxt() {
+		return 0
+	}
+	return s.rx.directRoom()
+}
+
+// HandleDirect says that n bytes (at most DirectRoom) went into the application's buffer.
+func (c *Conn) HandleDirect(now time.Duration, id PathID, n int) {
+	s := c.flow(id)
+	if s == nil || n <= 0 {
+		return
+	}
+	s.tx.lastRx = now
+	s.count.received += uint64(n)
+	s.rx.direct(n)
+	c.rcv.q.direct(n)
+	c.rcv.delivered += uint64(n)
+	c.rcv.win.arrived(c.rcv.q.rcvNxt(), 0)
+	c.rcv.win.consumed(now, n, c.maxRTT())
+	c.moved(now)
+	c.received(now, s, false)
+}
+
+// received follows every arrival of data: the DATA_FIN may be due, an acknowledgement too.
+func (c *Conn) received(now time.Duration, s *subflow, dup bool) {
+	c.rcv.last = s.id
+	if c.fall.infinite {
+		return
+	}
+	c.reachFIN(now)
+	if dup {
+		// A copy of what we have: the peer may have missed a DATA_ACK, or it probes the window.
+		c.rcv.win.duplicate(now, c.rcv.ackNext())
+	}
+	c.maybeAck(now, s)
+}
+
+// takeFIN takes the peer's DATA_FIN when one has come on s that can be believed.
+func (c *Conn) takeFIN(now time.Duration, s *subflow) {
+	dsn, ok := s.rx.fin()
+	if !ok {
+		return
+	}
+	s.rx.hasFin = false
+	r := &c.rcv
+	if r.finKnown && r.fin != dsn || !r.finSeen && seqnum.Less(dsn, r.q.rcvNxt()) {
+		c.abortFlow(now, s, ResetProtocol, &ProtocolError{Section: "RFC 8684 section 3.3.3", Detail: "DATA_FIN contradicts an earlier one, or the data"})
+		return
+	}
+	r.fin, r.finKnown = dsn, true
+	r.last = s.id
+	if r.finSeen {
+		c.sendAck(now, s) // the peer has missed our DATA_ACK of it
+		return
+	}
+	c.reachFIN(now)
+}
+
+// reachFIN notices that everything before the DATA_FIN has arrived.
+func (c *Conn) reachFIN(now time.Duration) {
+	r := &c.rcv
+	if !r.finKnown || r.finSeen || r.q.rcvNxt() != r.fin {
+		return
+	}
+	r.finSeen = true
+	if s := c.ackFlow(); s != nil {
+		c.sendAck(now, s)
+	}
+	c.checkClosed(now)
+}

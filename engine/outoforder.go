@@ -1,0 +1,167 @@
+package engine
+
+import (
+	"sort"
+
+	"github.com/mptcp-go/mptcp/internal/pool"
+	"github.com/mptcp-go/mptcp/internal/seqnum"
+)
+
+// Bounds of the out-of-order store. maxOutOfOrder entries of the 1,460-byte pieces that a TCP segment
+// carries are 6 MiB, the default receive buffer. Short pieces are packed (refqueue.go) when they
+// waste memory; those that still do, because a peer picks its holes so that each keeps a packed chunk
+// alive, are dropped beyond dropSlack and dropRatio, both well above where packing begins.
+const (
+	maxOutOfOrder = 4096
+	dropSlack     = 256 << 10
+	dropRatio     = 4
+)
+
+// outOfOrder holds the pieces behind a hole: sorted by data sequence number, not overlapping.
+type outOfOrder struct {
+	entries deque[piece]
+	bytes   int
+	pinned  int64 // bytes of chunks; neighbours in one chunk count it once
+	pack    packer
+	packEnd uint64 // where the packer's latest piece ends in sequence space
+}
+
+// piece is n bytes from dsn on. Where nobody will read them, p is empty.
+type piece struct {
+	dsn uint64
+	n   int
+	p   pool.Ref
+}
+
+func (e *piece) end() uint64 { return e.dsn + uint64(e.n) }
+
+// insert keeps those bytes of p that the store lacks, with references of their own. It returns how
+// many it had, and how many it dropped at a bound.
+func (s *outOfOrder) insert(dsn uint64, p pool.Ref, b *budget, discard bool) (dup, dropped int) {
+	i := s.search(dsn)
+	for p.Len() > 0 {
+		n := int64(p.Len())
+		if i < s.entries.len() {
+			e := s.entries.at(i)
+			if seqnum.Diff(e.dsn, dsn) <= 0 {
+				n = min(n, seqnum.Diff(e.end(), dsn))
+				dup += int(n)
+				p.B, dsn = p.B[n:], dsn+uint64(n)
+				i++
+				continue
+			}
+			n = min(n, seqnum.Diff(e.dsn, dsn))
+		}
+		e := piece{dsn: dsn, n: int(n), p: p.Slice(0, int(n))}
+		if discard {
+			e.p = pool.Ref{}
+		}
+		switch {
+		case s.extend(i, e):
+		case s.keep(i, e, b):
+			i++
+		default:
+			dropped += int(n)
+		}
+		p.B, dsn = p.B[n:], dsn+uint64(n)
+	}
+	return dup, dropped
+}
+
+// search is the index of the first entry that ends beyond dsn. Most pieces go to the very end.
+func (s *outOfOrder) search(dsn uint64) int {
+	n := s.entries.len()
+	if n == 0 || seqnum.Diff(dsn, s.entries.at(n-1).end()) >= 0 {
+		return n
+	}
+	return sort.Search(n, func(i int) bool { return seqnum.Diff(s.entries.at(i).end(), dsn) > 0 })
+}
+
+// extend lengthens the entry before index i by e where that costs no memory: in discarded data, and
+// behind the packer's latest piece.
+func (s *outOfOrder) extend(i int, e piece) bool {
+	if i == 0 {
+		return false
+	}
+	prev := s.entries.at(i - 1)
+	if prev.end() != e.dsn {
+		return false
+	}
+	switch {
+	case prev.p.Len() == 0 && e.p.Len() == 0: // thrown away
+	case prev.p.C != nil && prev.p.C == s.pack.c && s.packEnd == e.dsn && s.pack.fits(e.n) &&
+		packRatio*int64(e.n) < chunkCost(e.p):
+		prev.p = s.pack.extend(prev.p, e.p.B)
+		s.packEnd += uint64(e.n)
+	default:
+		return false
+	}
+	prev.n += e.n
+	s.bytes += e.n
+	return true
+}
+
+// keep puts e before index i, with a reference of its own, unless a bound forbids it.
+func (s *outOfOrder) keep(i int, e piece, b *budget) bool {
+	if s.entries.len() >= maxOutOfOrder {
+		return false
+	}
+	payload := s.bytes + e.n
+	packed := wasteful(e.p, s.pinned+s.insertCost(i, e.p), payload)
+	if packed {
+		e.p = s.pack.add(e.p.B)
+	} else {
+		e.p.Retain()
+	}
+	cost := s.insertCost(i, e.p)
+	if packed && s.pinned+cost > dropSlack+dropRatio*int64(payload) || !b.grab(cost) {
+		e.p.Release()
+		if packed {
+			s.pack.undo(e.n)
+		}
+		return false
+	}
+	if packed {
+		s.packEnd = e.end()
+	}
+	s.pinned += cost
+	s.bytes = payload
+	s.entries.insert(i, e)
+	return true
+}
+
+// insertCost is by how much pinned grows when p comes to stand before index i.
+func (s *outOfOrder) insertCost(i int, p pool.Ref) int64 {
+	var prev, next pool.Ref
+	if i > 0 {
+		prev = s.entries.at(i - 1).p
+	}
+	if i < s.entries.len() {
+		next = s.entries.at(i).p
+	}
+	return joinCost(prev, p) + joinCost(p, next) - joinCost(prev, next)
+}
+
+// pop takes the first entry off, with its reference.
+func (s *outOfOrder) pop() piece {
+	e := s.entries.pop()
+	s.bytes -= e.n
+	if s.entries.len() == 0 {
+		s.pinned = 0
+		s.pack.drop()
+	} else {
+		s.pinned -= s.insertCost(0, e.p)
+	}
+	return e
+}
+
+// forget releases the bytes and remembers only which they were.
+func (s *outOfOrder) forget() {
+	for i := range s.entries.len() {
+		e := s.entries.at(i)
+		e.p.Release()
+		e.p = pool.Ref{}
+	}
+	s.pack.drop()
+	s.pinned = 0
+}

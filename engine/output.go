@@ -1,0 +1,48 @@
+package engine
+
+import "github.com/mptcp-go/mptcp/extapi"
+
+// maxEvents bounds the events that wait for PollEvent; what does not fit is counted and reported.
+const maxEvents = 256
+
+// outputs wait for the driver.
+type outputs struct {
+	events []extapi.Event
+	head   int
+	lost   int
+}
+
+func (c *Conn) event(e extapi.Event) {
+	o := &c.out
+	if len(o.events)-o.head >= maxEvents {
+		o.lost++
+		return
+	}
+	o.events = append(o.events, e)
+}
+
+// PollEvent returns the next thing that happened.
+func (c *Conn) PollEvent() (extapi.Event, bool) {
+	o := &c.out
+	if o.head < len(o.events) {
+		e := o.events[o.head]
+		o.events[o.head] = nil
+		o.head++
+		return e, true
+	}
+	o.events, o.head = o.events[:0], 0
+	if o.lost > 0 {
+		e := extapi.EventsLost{N: o.lost}
+		o.lost = 0
+		return e, true
+	}
+	return nil, false
+}
+
+// PollJoin returns the next subflow that the driver is asked to open.
+func (c *Conn) PollJoin() (JoinRequest, bool) {
+	if !c.established || c.closed() || c.fin.queued && c.Drained() || c.fall.reason != extapi.FallbackNone {
+		return JoinRequest{}, false
+	}
+	return c.paths.poll()
+}

@@ -1,0 +1,207 @@
+package engine
+
+import (
+	"io"
+	"time"
+
+	"github.com/mptcp-go/mptcp/extapi"
+	"github.com/mptcp-go/mptcp/internal/pool"
+)
+
+// maxWindow is how far back old data may lie before it is taken for a wild sequence number.
+const maxWindow = 1 << 30
+
+// receiver is the receiving half: data-level reassembly, the connection-level window, what was
+// acknowledged, and the peer's DATA_FIN.
+type receiver struct {
+	q   reassembly
+	win recvWindow
+
+	last      PathID // the flow that delivered last: acknowledgements go back there
+	delivered uint64 // bytes that the application has read
+	discard   bool   // CloseRead: what arrives is acknowledged and dropped
+	lostData  bool   // data was dropped that the application never read
+
+	fin      uint64 // data sequence number of the peer's DATA_FIN
+	finKnown bool
+	finSeen  bool // everything before it has arrived
+}
+
+// begin starts at the peer's first data sequence number.
+func (r *receiver) begin(first uint64, cfg Config) {
+	r.q.init(first, cfg.Memory)
+	r.q.discard = r.discard
+	r.win.init(int64(cfg.RecvBuffer), cfg.Memory)
+	r.win.start(first, initialWindow)
+}
+
+// insert puts a piece of data where it belongs and says whether it was (partly) a copy.
+func (r *receiver) insert(dsn uint64, p pool.Ref) (dup bool) {
+	end := dsn + uint64(p.Len())
+	fresh, old, _ := r.q.insert(dsn, p)
+	if r.discard && fresh > 0 {
+		r.lostData = true
+	}
+	r.win.arrived(end, r.q.buffered())
+	return old > 0
+}
+
+// ackNext is the DATA_ACK: the DATA_FIN counts once everything before it has arrived.
+func (r *receiver) ackNext() uint64 {
+	if r.finSeen {
+		return r.fin + 1
+	}
+	return r.q.rcvNxt()
+}
+
+// end keeps what the application may still read.
+func (r *receiver) end(nobody bool) {
+	if nobody {
+		r.q.drop()
+	} else {
+		r.q.forgetOutOfOrder()
+	}
+}
+
+// Read copies in-order data into b. Zero bytes without an error mean that none is there; io.EOF means
+// that the peer has closed its direction and everything was read.
+func (c *Conn) Read(now time.Duration, b []byte) (int, error) {
+	if n := c.rcv.q.read(b); n > 0 {
+		c.consumed(now, n)
+		return n, nil
+	}
+	return 0, c.readErr(len(b) == 0)
+}
+
+// NextRef returns the next in-order bytes without copying them; the caller releases the reference. It
+// is empty when there are none.
+func (c *Conn) NextRef(now time.Duration) (pool.Ref, error) {
+	if p, ok := c.rcv.q.next(); ok {
+		c.consumed(now, p.Len())
+		return p, nil
+	}
+	return pool.Ref{}, c.readErr(false)
+}
+
+func (c *Conn) readErr(empty bool) error {
+	switch {
+	case empty && c.closing.err == nil:
+		return nil
+	case c.rcv.discard:
+		return io.EOF
+	case c.rcv.q.buffered() > 0:
+		return nil
+	case c.rcv.finSeen:
+		return io.EOF
+	}
+	return c.closing.err
+}
+
+// Readable says whether Read would return something: data, io.EOF or an error.
+func (c *Conn) Readable() bool {
+	return c.rcv.q.buffered() > 0 || c.rcv.finSeen || c.rcv.discard || c.closing.err != nil
+}
+
+func (c *Conn) consumed(now time.Duration, n int) {
+	c.rcv.delivered += uint64(n)
+	c.rcv.win.consumed(now, n, c.maxRTT())
+	c.maybeAck(now, nil)
+}
+
+// ackValue is what every DSS carries back.
+func (c *Conn) ackValue(now time.Duration) Ack {
+	if !c.remoteKnown || c.fall.infinite {
+		return Ack{}
+	}
+	next := c.rcv.ackNext()
+	return Ack{Valid: true, DataAck: next, Window: c.rcv.win.advertise(next, c.rcv.q.buffered())}
+}
+
+// maxRTT is the longest round-trip time of the subflows; 0 while none knows its own.
+func (c *Conn) maxRTT() time.Duration {
+	var m time.Duration
+	for _, s := range c.flows {
+		m = max(m, s.stats.SRTT)
+	}
+	return m
+}
+
+// ackFlow is the flow that acknowledgements take: the one that delivered last has just shown that it
+// works; else any that does.
+func (c *Conn) ackFlow() *subflow {
+	if s := c.flow(c.rcv.last); s != nil && s.usable() {
+		return s
+	}
+	var open *subflow
+	for _, s := range c.flows {
+		if s.usable() {
+			return s
+		}
+		if open == nil && s.open() && s.state != extapi.StateJoining {
+			open = s
+		}
+	}
+	return open
+}
+
+// sendAck acknowledges at once, on s.
+func (c *Conn) sendAck(now time.Duration, s *subflow) {
+	a := c.ackValue(now)
+	if !a.Valid {
+		return
+	}
+	s.f.Ack(now, a)
+}
+
+// ackAll tells every flow where we stand.
+func (c *Conn) ackAll(now time.Duration) {
+	for _, s := range c.flows {
+		if s.usable() {
+			c.sendAck(now, s)
+		}
+	}
+}
+
+// reack repeats the newest acknowledgement on every flow that works, after one has failed that may
+// have taken it along.
+func (c *Conn) reack(now time.Duration) {
+	if !c.closed() {
+		c.ackAll(now)
+	}
+}
+
+// maybeAck acknowledges when that is due: at once, or by a deadline.
+func (c *Conn) maybeAck(now time.Duration, s *subflow) {
+	if !c.remoteKnown || c.closed() || c.fall.infinite {
+		return
+	}
+	if !c.rcv.win.shouldAck(now, c.rcv.ackNext(), c.rcv.q.buffered()) {
+		if at, ok := c.rcv.win.deadline(); ok {
+			c.time.arm(at)
+		}
+		return
+	}
+	if s == nil || !s.usable() {
+		if s = c.ackFlow(); s == nil {
+			return
+		}
+	}
+	c.sendAck(now, s)
+}
+
+// delayedAck sends the acknowledgement that was put off.
+func (c *Conn) delayedAck(now time.Duration) { c.maybeAck(now, nil) }
+
+// moved tells the path planner how much the connection has moved: it opens further subflows for
+// connections that are worth it.
+func (c *Conn) moved(now time.Duration) {
+	sent := c.snd.una - c.snd.first
+	c.paths.progress(now, int64(sent+c.rcv.delivered)+int64(c.rcv.q.buffered()))
+}
+
+// forgetOutOfOrder releases what lies behind a hole: it will never be filled.
+func (r *reassembly) forgetOutOfOrder() {
+	before := r.store.pinned
+	r.store.forget()
+	r.budget.adjust(r.store.pinned - before)
+}

@@ -1,0 +1,255 @@
+package engine
+
+import (
+	"time"
+
+	"github.com/mptcp-go/mptcp/extapi"
+	"github.com/mptcp-go/mptcp/internal/pool"
+)
+
+// A path that dies in silence is found in two ways. A flow that owes acknowledgements and shows no
+// progress of its own (subflow-level ACKs, echoes, DATA_ACKs of what it carries) is stale. And when the
+// oldest byte is not DATA_ACKed for long although its carriers seem alive (a proxy acknowledges what
+// the peer never gets), that byte is sent again (RFC 8684 section 3.3.6).
+const (
+	stallFloor = 80 * time.Millisecond // never blame a path sooner: the peer's kernel delays ACKs by up to 40 ms
+	stallCeil  = 2 * time.Second
+	stallExtra = 40 * time.Millisecond // delayed ACKs (RFC 9293 section 3.8.6.3 allows 500 ms; kernels use 40)
+	dataFloor  = 400 * time.Millisecond
+	dataCeil   = 10 * time.Second
+)
+
+// stallAfter is how long a busy flow may go without a sign of progress.
+func (c *Conn) stallAfter(s *subflow) time.Duration {
+	if c.cfg.StallTimeout > 0 {
+		return c.cfg.StallTimeout
+	}
+	d := max(s.srtt()+4*max(0, s.stats.RTTVar), 2*s.tx.gap) + stallExtra
+	return min(max(d, stallFloor), stallCeil)
+}
+
+// armStall keeps a look at the flows' progress scheduled while any of them is busy.
+func (c *Conn) armStall(now time.Duration) {
+	if c.time.stall != 0 || c.sent.n == 0 && !c.anyBusy() {
+		return
+	}
+	c.time.stall = now + stallFloor
+	c.time.arm(c.time.stall)
+	if c.time.data == 0 && c.sent.n > 0 {
+		c.time.data = now + c.dataTimeout()
+		c.time.arm(c.time.data)
+	}
+}
+
+func (c *Conn) anyBusy() bool {
+	for _, s := range c.flows {
+		if s.busy() {
+			return true
+		}
+	}
+	return false
+}
+
+// HandleProgress says that something came back on the flow: a subflow-level ACK, an echo.
+func (c *Conn) HandleProgress(now time.Duration, id PathID) {
+	if s := c.flow(id); s != nil {
+		c.progress(now, s)
+	}
+}
+
+func (c *Conn) progress(now time.Duration, s *subflow) {
+	if s.busy() {
+		gap := now - max(s.tx.last, s.tx.since)
+		s.tx.gap = max(gap, s.tx.gap-s.tx.gap/8)
+		// One long gap (a stall that ended) must not make the next one invisible for long.
+		s.tx.gap = min(s.tx.gap, 4*s.srtt()+stallExtra)
+	}
+	s.tx.last = now
+	s.questioned = 0
+	if s.state == extapi.StateStale {
+		c.revive(now, s)
+	}
+}
+
+// HandleStuck says that the subflow's own retransmission timer fired.
+func (c *Conn) HandleStuck(now time.Duration, id PathID) {
+	if s := c.flow(id); s != nil && s.state == extapi.StateActive && now-s.tx.last >= c.stallAfter(s) {
+		c.stale(now, s)
+		c.pump(now)
+	}
+}
+
+// checkStall looks at every flow's progress and marks those stale that show none.
+func (c *Conn) checkStall(now time.Duration) {
+	if c.time.stall == 0 {
+		return
+	}
+	if c.time.stall > now {
+		c.time.arm(c.time.stall)
+		return
+	}
+	c.time.stall = 0
+	next := time.Duration(0)
+	for i := 0; i < len(c.flows); i++ {
+		s := c.flows[i]
+		if !s.open() || s.state == extapi.StateJoining {
+			continue
+		}
+		c.observe(now, s)
+		if !s.busy() {
+			continue
+		}
+		due := max(s.tx.last, s.tx.since) + c.stallAfter(s)
+		if due <= now {
+			if s.state == extapi.StateActive {
+				c.stale(now, s)
+			}
+			due = now + stallFloor
+		}
+		if next == 0 || due < next {
+			next = due
+		}
+	}
+	c.time.stall = next
+	c.time.arm(next)
+}
+
+// observe reads the flow's measurements and takes note of progress.
+func (c *Conn) observe(now time.Duration, s *subflow) {
+	s.stats = s.f.Stats(now)
+	if s.stats.Acked > s.tx.acked {
+		s.tx.acked = s.stats.Acked
+		at := now
+		if p := s.stats.LastProgress; p > s.tx.last && p < now {
+			at = p
+		}
+		c.progress(at, s)
+	}
+}
+
+// stale takes a flow out of use: what it carries is sent elsewhere, and its path is probed with a
+// fresh join, since its socket sits in back-off for long after the path has healed.
+func (c *Conn) stale(now time.Duration, s *subflow) {
+	s.state = extapi.StateStale
+	c.sent.reassess(c.liveSlots())
+	c.fin.forget(s.id)
+	c.paths.stale(now, s.id, max(0, s.stats.SRTT))
+	c.replan(now)
+	c.event(extapi.MetricsUpdated{Info: c.subflowInfo(s)})
+	c.reack(now)
+	c.pathsChanged(now)
+}
+
+// revive takes a stale flow back: it answers.
+func (c *Conn) revive(now time.Duration, s *subflow) {
+	s.state = extapi.StateActive
+	s.tx.since = now
+	c.paths.recovered(now, s.id)
+	c.sent.reassess(c.liveSlots())
+	c.event(extapi.MetricsUpdated{Info: c.subflowInfo(s)})
+	c.pathsChanged(now)
+	c.pump(now)
+}
+
+// dataTimeout is how long the oldest byte may wait for its DATA_ACK.
+func (c *Conn) dataTimeout() time.Duration {
+	d := dataFloor
+	for _, s := range c.flows {
+		if s.usable() {
+			d = max(d, 3*s.eta()+stallExtra)
+		}
+	}
+	return min(d<<min(c.time.backoff, 6), dataCeil)
+}
+
+// checkData sends the oldest segment again when its DATA_ACK is overdue.
+func (c *Conn) checkData(now time.Duration) {
+	t := &c.time
+	switch {
+	case t.data == 0:
+		return
+	case c.sent.n == 0:
+		t.data, t.backoff = 0, 0
+		return
+	case t.data > now:
+		t.arm(t.data)
+		return
+	}
+	head := c.sent.at(0)
+	if due := head.sentAt + c.dataTimeout(); due > now {
+		t.data = due
+		t.arm(due)
+		return
+	}
+	for _, s := range c.flows { // let any flow take it, its carriers too
+		if head.carriers&s.slot != 0 {
+			s.tx.outstanding -= int64(head.n)
+		}
+	}
+	head.carriers = 0
+	c.sent.setLost(0, true)
+	t.backoff++
+	t.data = now + c.dataTimeout()
+	t.arm(t.data)
+}
+
+// acknowledged takes note of a DATA_ACK that moved.
+func (c *Conn) acknowledgedData(now time.Duration) {
+	t := &c.time
+	t.backoff = 0
+	if c.sent.n == 0 {
+		t.data = 0
+	} else {
+		t.data = now + c.dataTimeout()
+		t.arm(t.data)
+	}
+}
+
+const (
+	persistMin = 500 * time.Millisecond
+	persistMax = 30 * time.Second
+)
+
+// checkPersist probes a closed window with a byte that the peer has already: it answers every
+// duplicate with its DATA_ACK and window, in case the update was lost with a subflow.
+func (c *Conn) checkPersist(now time.Duration) {
+	t := &c.time
+	if c.snd.unsent() == 0 || c.sent.n > 0 || int64(c.peer.edge-c.snd.nxt) > 0 || c.closed() {
+		t.persist, t.probes = 0, 0
+		return
+	}
+	if t.persist == 0 {
+		t.persist = now + persistMin
+	}
+	if t.persist > now {
+		t.arm(t.persist)
+		return
+	}
+	if s := c.fastest(); s != nil && c.snd.una != c.snd.first {
+		seg := segment{dsn: c.snd.una - 1, n: 1}
+		c.give(now, s, &seg, pool.Copy([]byte{c.snd.last}))
+		s.tx.outstanding -= 1
+	}
+	t.probes++
+	t.persist = now + min(persistMin<<min(t.probes, 6), persistMax)
+	t.arm(t.persist)
+}
+
+// checkIdle closes extra subflows that have carried nothing for IdlePathTimeout.
+func (c *Conn) checkIdle(now time.Duration) {
+	d := c.cfg.IdlePathTimeout
+	if d == 0 || !c.cfg.Client || len(c.flows) < 2 {
+		return
+	}
+	d = max(d, 0)
+	for i := len(c.flows) - 1; i > 0; i-- {
+		s := c.flows[i]
+		at := max(s.tx.since, s.tx.last, s.tx.lastRx) + d
+		if s.usable() && !s.busy() && at <= now && c.otherUsable(s) {
+			c.paths.closed(now, s.id)
+			c.closeFlow(now, s)
+			continue
+		}
+		c.time.arm(max(at, now+20*time.Millisecond))
+	}
+}

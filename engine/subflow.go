@@ -1,0 +1,356 @@
+package engine
+
+import (
+	"errors"
+	"time"
+
+	"github.com/mptcp-go/mptcp/extapi"
+)
+
+// maxFlows is the ceiling on subflows of one connection, whatever the policy says: slots are bits.
+const maxFlows = 32
+
+// subflow is the engine's side of one flow.
+type subflow struct {
+	id    PathID
+	slot  uint32 // its bit in segment.carriers
+	f     Flow
+	p     FlowParams
+	state extapi.SubflowState
+	rx    rxMappings
+	nxt   uint32 // relative sequence number of the next byte that Send maps
+	stats FlowStats
+	tx    flowProgress
+	count flowCounters
+	err   error
+
+	announced  bool // SubflowEstablished was reported
+	finSent    bool
+	finRcvd    bool
+	penalised  time.Duration // until when its Limit is lowered; 0: it is not
+	questioned time.Duration // until when it has to answer a probe, its address having been withdrawn; 0: no
+	prioSince  time.Duration // start of the second that prios counts in
+	prios      int
+	replacedBy PathID // the probe that took this stale flow's path over
+}
+
+// flowProgress is what stall detection looks at (stale.go).
+type flowProgress struct {
+	outstanding int64         // bytes given to the flow and not DATA_ACKed
+	since       time.Duration // when it last became busy
+	last        time.Duration // last sign that the path carries what we send
+	acked       int64         // FlowStats.Acked at that time
+	gap         time.Duration // decaying maximum of the time between two signs while busy
+	lastRx      time.Duration // last bytes from the peer
+}
+
+type flowCounters struct {
+	sent, received, reinjected uint64
+}
+
+// usable says whether new data may be given to the flow.
+func (s *subflow) usable() bool { return s.state == extapi.StateActive }
+
+// open says whether the flow still carries bytes.
+func (s *subflow) open() bool { return s.state < extapi.StateClosing }
+
+// backup says whether either side asked for the flow to be kept for need (RFC 8684 section 3.3.8).
+func (s *subflow) backup() bool { return s.p.Backup || s.p.PeerBackup }
+
+// busy says whether the flow owes us a sign of life.
+func (s *subflow) busy() bool {
+	return s.tx.outstanding > 0 || s.stats.InFlight > 0 || s.stats.Unsent > 0
+}
+
+// srtt is the smoothed round-trip time, or a cautious guess while the carrier cannot tell.
+func (s *subflow) srtt() time.Duration {
+	if s.stats.SRTT > 0 {
+		return s.stats.SRTT
+	}
+	return 100 * time.Millisecond
+}
+
+// inFlight is what the flow has on the way, by the carrier's account or by the DATA_ACKs.
+func (s *subflow) inFlight() int64 {
+	if s.stats.InFlight >= 0 {
+		return s.stats.InFlight
+	}
+	return s.tx.outstanding
+}
+
+// eta estimates how long the newest byte given to the flow takes to arrive and be acknowledged.
+func (s *subflow) eta() time.Duration {
+	d := s.srtt()
+	queued := max(0, s.stats.Unsent)
+	if s.stats.DeliveryRate > 0 {
+		d += time.Duration(float64(queued) / float64(s.stats.DeliveryRate) * float64(time.Second))
+	}
+	return d
+}
+
+func (c *Conn) flow(id PathID) *subflow {
+	for _, s := range c.flows {
+		if s.id == id {
+			return s
+		}
+	}
+	return nil
+}
+
+// AddFlow puts a subflow under the engine: the connection's first one (Initial), one that answers a
+// JoinRequest (Attempt), or one that the peer joined. It returns the subflow's id, or 0 when the
+// connection takes no more: then the caller aborts the flow with ResetProhibited.
+func (c *Conn) AddFlow(now time.Duration, f Flow, p FlowParams) PathID {
+	slot := c.freeSlot()
+	if slot == 0 || c.closed() {
+		c.paths.failed(now, p.Attempt, false)
+		return 0
+	}
+	c.nextID++
+	s := &subflow{id: c.nextID, slot: slot, f: f, p: p, nxt: 1}
+	s.rx.init(c.checksum)
+	s.rx.exact = p.Carrier == extapi.CarrierStream
+	s.stats = f.Stats(now)
+	s.tx.since, s.tx.last, s.tx.lastRx = now, now, now
+	s.state = extapi.StateActive
+	if p.Joining {
+		s.state = extapi.StateJoining
+	}
+	c.slots |= slot
+	c.flows = append(c.flows, s)
+	c.noPath = 0
+	if p.Initial {
+		c.id.local, c.id.remote = p.Local, p.Remote
+		c.addrs.first(p.Local, p.Remote)
+		c.paths.first(now, p)
+	} else {
+		if p.Accepted {
+			c.JoinRefused(now) // it is pending no longer
+			c.addrs.observe(p.RemoteID, p.Remote)
+		}
+		c.paths.opened(now, p.Attempt, s.id, p)
+	}
+	if s.state == extapi.StateActive {
+		c.activate(now, s)
+	}
+	c.pump(now)
+	return s.id
+}
+
+func (c *Conn) freeSlot() uint32 {
+	for b := uint32(1); b != 0; b <<= 1 {
+		if c.slots&b == 0 {
+			return b
+		}
+	}
+	return 0
+}
+
+// activate makes a flow ready for data: it tells the peer where we stand, so that an acknowledgement
+// which a dying flow took along is not missed.
+func (c *Conn) activate(now time.Duration, s *subflow) {
+	s.state = extapi.StateActive
+	s.tx.last = now
+	if c.remoteKnown {
+		s.f.Ack(now, c.ackValue(now))
+	}
+	c.sent.reassess(c.liveSlots())
+	if !s.announced {
+		s.announced = true
+		c.event(extapi.SubflowEstablished{Info: c.subflowInfo(s)})
+	}
+	c.flushSignals(now)
+}
+
+// HandleEstablished says that the peer has proved to know both keys (first subflow), or that the
+// fourth message of a join has come. "The initiator MUST NOT send data before it has received the
+// fourth packet" is RFC 8684 section 3.2's rule for joins.
+func (c *Conn) HandleEstablished(now time.Duration, id PathID) {
+	s := c.flow(id)
+	if s == nil || !s.open() {
+		return
+	}
+	if s.p.Initial && !c.established {
+		c.setEstablished(now)
+	}
+	if s.state == extapi.StateJoining {
+		c.activate(now, s)
+		c.retireReplaced(now, s)
+		c.pump(now)
+	}
+}
+
+// retireReplaced closes the stale flow whose path the fresh flow s now serves, or s itself when the
+// old one has come back meanwhile.
+func (c *Conn) retireReplaced(now time.Duration, s *subflow) {
+	probe := c.paths.probeOf(s.id)
+	old := c.flow(probe)
+	if probe == 0 || old == nil || !old.open() {
+		return
+	}
+	if old.state == extapi.StateStale {
+		old.replacedBy = s.id
+		c.abortFlow(now, old, ResetPerformance, nil)
+		return
+	}
+	c.closeFlow(now, s)
+}
+
+// liveSlots are the flows whose copies of a segment count.
+func (c *Conn) liveSlots() uint32 {
+	var m uint32
+	for _, s := range c.flows {
+		if s.usable() {
+			m |= s.slot
+		}
+	}
+	return m
+}
+
+// HandleFIN takes the peer's FIN on a subflow: it sends nothing more there. A FIN ends a subflow, not
+// the connection: that takes a DATA_FIN (RFC 8684 section 3.3.3).
+func (c *Conn) HandleFIN(now time.Duration, id PathID) {
+	s := c.flow(id)
+	if s == nil || s.finRcvd {
+		return
+	}
+	s.finRcvd = true
+	if s.state == extapi.StateJoining {
+		c.abortFlow(now, s, ResetUnspecified, nil)
+		return
+	}
+	c.settleHalfClosed(now)
+	c.pump(now)
+}
+
+// settleHalfClosed closes our half of the subflows that the peer has finished, once they are not the
+// last way for what we still have to deliver.
+func (c *Conn) settleHalfClosed(now time.Duration) {
+	for _, s := range c.flows {
+		if !s.finRcvd || !s.open() {
+			continue
+		}
+		if c.Drained() || c.otherUsable(s) {
+			c.closeFlow(now, s)
+			return
+		}
+	}
+}
+
+// otherUsable says whether a flow other than s can take over, both ways.
+func (c *Conn) otherUsable(s *subflow) bool {
+	for _, x := range c.flows {
+		if x != s && x.usable() && !x.finRcvd {
+			return true
+		}
+	}
+	return false
+}
+
+// HandleClosed takes the end of a subflow. err is nil after an orderly exchange of FINs.
+func (c *Conn) HandleClosed(now time.Duration, id PathID, err error) {
+	s := c.flow(id)
+	if s == nil {
+		return
+	}
+	orderly := err == nil && !s.open()
+	if s.err == nil {
+		s.err = err
+	}
+	c.removeFlow(now, s, orderly)
+	c.pump(now)
+}
+
+// closeFlow ends a subflow in order: what it carries unacknowledged is sent elsewhere as well.
+func (c *Conn) closeFlow(now time.Duration, s *subflow) {
+	if !s.open() {
+		return
+	}
+	s.state = extapi.StateClosing
+	s.finSent = true
+	c.sent.reassess(c.liveSlots())
+	s.f.Close(now)
+	c.checkNoPath(now)
+}
+
+// abortFlow resets a subflow at once.
+func (c *Conn) abortFlow(now time.Duration, s *subflow, r ResetReason, err error) {
+	if s.state == extapi.StateClosed {
+		return
+	}
+	if s.err == nil {
+		s.err = err
+	}
+	if s.err == nil && r != ResetUnspecified {
+		s.err = &ResetError{Reason: r, Path: s.id}
+	}
+	s.f.Abort(now, r)
+	c.removeFlow(now, s, r == ResetUnspecified && err == nil)
+}
+
+// removeFlow forgets a subflow; its unacknowledged data is sent again on the others.
+func (c *Conn) removeFlow(now time.Duration, s *subflow, orderly bool) {
+	wasActive := s.announced
+	s.state = extapi.StateClosed
+	s.rx.drop()
+	c.slots &^= s.slot
+	c.sent.forget(s.slot)
+	for i, x := range c.flows {
+		if x == s {
+			c.flows = append(c.flows[:i], c.flows[i+1:]...)
+			break
+		}
+	}
+	c.sent.reassess(c.liveSlots())
+	c.fin.forget(s.id)
+	c.addLog(s)
+	switch {
+	case s.replacedBy != 0:
+		c.paths.replaced(now, s.id, s.replacedBy)
+	case orderly:
+		c.paths.closed(now, s.id)
+	case refusedReset(s.err):
+		c.paths.refused(now, s.id)
+	default:
+		c.paths.lost(now, s.id, wasActive)
+	}
+	c.event(extapi.SubflowClosed{Info: c.subflowInfo(s), Err: s.err})
+	c.reack(now)
+	c.checkNoPath(now)
+	c.checkClosed(now)
+}
+
+// checkNoPath starts the timeout that runs while no subflow is left. A stale one is not gone.
+func (c *Conn) checkNoPath(now time.Duration) {
+	for _, s := range c.flows {
+		if s.open() {
+			return
+		}
+	}
+	if c.closed() || c.closing.done() || c.noPath != 0 {
+		return
+	}
+	if c.cfg.NoPathTimeout < 0 || c.fall.reason != extapi.FallbackNone {
+		c.fail(now, c.lastPathError())
+		return
+	}
+	c.noPath = now + c.cfg.NoPathTimeout
+}
+
+// lastPathError says why the connection has no path.
+func (c *Conn) lastPathError() error {
+	if c.fall.reason != extapi.FallbackNone && c.lastErr != nil {
+		return c.lastErr
+	}
+	return ErrNoPath
+}
+
+// refusedReset says whether the peer reset the subflow for a reason that lasts: "administratively
+// prohibited" and the like, without the T flag (RFC 8684 section 3.6).
+func refusedReset(err error) bool {
+	var r *ResetError
+	if !errors.As(err, &r) || !r.Remote || r.Transient {
+		return false
+	}
+	return r.Reason == ResetProhibited || r.Reason == ResetProtocol || r.Reason == ResetMiddlebox
+}

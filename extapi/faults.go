@@ -1,0 +1,30 @@
+package extapi
+
+import "log/slog"
+
+// Events of things that went wrong and were survived.
+type (
+	// ProtocolViolation says that the peer, or something on the path, broke the protocol on a subflow.
+	// What was wrong had no effect; if the subflow had to be reset, SubflowClosed follows.
+	ProtocolViolation struct {
+		ID  PathID
+		Err error
+	}
+
+	// SchedulerFailed says that the program's scheduler panicked and that the default one took over.
+	SchedulerFailed struct{ Value any }
+)
+
+// Name returns "protocol_violation".
+func (ProtocolViolation) Name() string { return "protocol_violation" }
+
+// LogValue returns the subflow and what was wrong.
+func (e ProtocolViolation) LogValue() slog.Value {
+	return slog.GroupValue(append([]slog.Attr{slog.Uint64("path_id", uint64(e.ID))}, errorAttrs(e.Err)...)...)
+}
+
+// Name returns "scheduler_failed".
+func (SchedulerFailed) Name() string { return "scheduler_failed" }
+
+// LogValue returns the value of the panic.
+func (e SchedulerFailed) LogValue() slog.Value { return slog.GroupValue(slog.Any("panic", e.Value)) }
