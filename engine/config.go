@@ -29,7 +29,6 @@ type Config struct {
 	IdlePathTimeout time.Duration // 0: keep; <0: close idle extra subflows at once
 	NoPathTimeout   time.Duration // <0: fail at once
 	CloseTimeout    time.Duration
-	KeepAlive       time.Duration // 0: off
 	Loopback        bool          // the first subflow is on loopback
 	Tracing         bool          // produce the per-chunk events too
 }

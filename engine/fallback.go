@@ -95,7 +95,8 @@ func (c *Conn) closePlain(now time.Duration) {
 		return
 	}
 	c.fin.acked = true
-	c.flows[0].f.Close(now)
+	c.closeFlow(now, c.flows[0])
+	c.checkClosed(now)
 }
 
 // checksumFailed handles a mapping whose DSS checksum is wrong: what arrived since dsn is not to be

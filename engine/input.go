@@ -17,7 +17,7 @@ func (c *Conn) HandleDSS(now time.Duration, id PathID, d *options.DSS) {
 		return
 	}
 	s.tx.lastRx = now
-	if !c.established && s.p.Initial || s.state == extapi.StateJoining {
+	if c.cfg.Client && s.p.Initial && !c.established || s.state == extapi.StateJoining {
 		c.HandleEstablished(now, id)
 	}
 	if d.HasAck {

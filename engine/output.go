@@ -41,8 +41,12 @@ func (c *Conn) PollEvent() (extapi.Event, bool) {
 
 // PollJoin returns the next subflow that the driver is asked to open.
 func (c *Conn) PollJoin() (JoinRequest, bool) {
-	if !c.established || c.closed() || c.fin.queued && c.Drained() || c.fall.reason != extapi.FallbackNone {
+	if !c.established || c.closed() || c.closing.finished || c.fall.infinite {
 		return JoinRequest{}, false
 	}
 	return c.paths.poll()
 }
+
+// PollCancel returns the attempt of a JoinRequest that is no longer wanted. The driver may drop it
+// without a JoinFailed; a flow that comes of it all the same is still taken.
+func (c *Conn) PollCancel() (attempt uint32, ok bool) { return c.paths.pollCancel() }

@@ -219,6 +219,10 @@ func (c *Conn) HandleFIN(now time.Duration, id PathID) {
 		c.abortFlow(now, s, ResetUnspecified, nil)
 		return
 	}
+	if c.fall.infinite { // without DATA_FINs the FIN ends the stream, as in TCP
+		c.rcv.finSeen = true
+		c.checkClosed(now)
+	}
 	c.settleHalfClosed(now)
 	c.pump(now)
 }
