@@ -58,12 +58,24 @@ func TestJoinRepeatedMessages(t *testing.T) {
 	require.NoError(t, b.HandleAck(ack))
 }
 
-func TestJoinViolations(t *testing.T) {
-	syn := func(a *JoinInitiator) options.MPJoin { return a.Syn() }
-	for _, c := range []struct {
-		name string
-		run  func(a *JoinInitiator, b *JoinResponder) error
-	}{
+// joinBreach is a way to break the rules, which ends in an error of one side.
+type joinBreach struct {
+	name string
+	run  func(a *JoinInitiator, b *JoinResponder) error
+}
+
+func checkBreaches(t *testing.T, breaches []joinBreach) {
+	t.Helper()
+	for _, c := range breaches {
+		t.Run(c.name, func(t *testing.T) {
+			a, b := joinPair()
+			requireViolation(t, c.run(a, b), "RFC 8684 section 3.2")
+		})
+	}
+}
+
+func TestJoinInitiatorViolations(t *testing.T) {
+	checkBreaches(t, []joinBreach{
 		{"answer before the question", func(a *JoinInitiator, b *JoinResponder) error {
 			synack, err := b.HandleSyn(options.MPJoin{Form: options.JoinSyn, Token: a.keys.Remote.Token(), Nonce: a.nonce})
 			if err != nil {
@@ -73,7 +85,7 @@ func TestJoinViolations(t *testing.T) {
 			return err
 		}},
 		{"question where the answer is due", func(a *JoinInitiator, _ *JoinResponder) error {
-			_, err := a.HandleSynAck(syn(a))
+			_, err := a.HandleSynAck(a.Syn())
 			return err
 		}},
 		{"third message where the second is due", func(a *JoinInitiator, _ *JoinResponder) error {
@@ -82,19 +94,19 @@ func TestJoinViolations(t *testing.T) {
 			return err
 		}},
 		{"wrong HMAC in the answer", func(a *JoinInitiator, b *JoinResponder) error {
-			synack, _ := b.HandleSyn(syn(a))
+			synack, _ := b.HandleSyn(a.Syn())
 			synack.HMAC[7] ^= 1
 			_, err := a.HandleSynAck(synack)
 			return err
 		}},
 		{"nonce changed on the way", func(a *JoinInitiator, b *JoinResponder) error {
-			synack, _ := b.HandleSyn(syn(a))
+			synack, _ := b.HandleSyn(a.Syn())
 			synack.Nonce++
 			_, err := a.HandleSynAck(synack)
 			return err
 		}},
 		{"a second, different answer", func(a *JoinInitiator, b *JoinResponder) error {
-			synack, _ := b.HandleSyn(syn(a))
+			synack, _ := b.HandleSyn(a.Syn())
 			if _, err := a.HandleSynAck(synack); err != nil {
 				return nil
 			}
@@ -102,14 +114,19 @@ func TestJoinViolations(t *testing.T) {
 			_, err := a.HandleSynAck(synack)
 			return err
 		}},
+	})
+}
+
+func TestJoinResponderViolations(t *testing.T) {
+	checkBreaches(t, []joinBreach{
 		{"token of another connection", func(a *JoinInitiator, b *JoinResponder) error {
-			o := syn(a)
+			o := a.Syn()
 			o.Token++
 			_, err := b.HandleSyn(o)
 			return err
 		}},
 		{"the joiner's own token", func(a *JoinInitiator, b *JoinResponder) error {
-			o := syn(a)
+			o := a.Syn()
 			o.Token = a.keys.Local.Token()
 			_, err := b.HandleSyn(o)
 			return err
@@ -119,7 +136,7 @@ func TestJoinViolations(t *testing.T) {
 			return err
 		}},
 		{"a second, different question", func(a *JoinInitiator, b *JoinResponder) error {
-			o := syn(a)
+			o := a.Syn()
 			if _, err := b.HandleSyn(o); err != nil {
 				return nil
 			}
@@ -131,13 +148,13 @@ func TestJoinViolations(t *testing.T) {
 			return b.HandleAck(options.MPJoin{Form: options.JoinAck})
 		}},
 		{"question where the third message is due", func(a *JoinInitiator, b *JoinResponder) error {
-			if _, err := b.HandleSyn(syn(a)); err != nil {
+			if _, err := b.HandleSyn(a.Syn()); err != nil {
 				return nil
 			}
-			return b.HandleAck(syn(a))
+			return b.HandleAck(a.Syn())
 		}},
 		{"wrong HMAC in the third message", func(a *JoinInitiator, b *JoinResponder) error {
-			synack, _ := b.HandleSyn(syn(a))
+			synack, _ := b.HandleSyn(a.Syn())
 			ack, err := a.HandleSynAck(synack)
 			if err != nil {
 				return nil
@@ -145,12 +162,7 @@ func TestJoinViolations(t *testing.T) {
 			ack.HMAC[19] ^= 0x80
 			return b.HandleAck(ack)
 		}},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			a, b := joinPair()
-			requireViolation(t, c.run(a, b), "RFC 8684 section 3.2")
-		})
-	}
+	})
 }
 
 // After a violation nothing helps: "a new MP_JOIN negotiation with a new random number is required".

@@ -17,8 +17,8 @@ import (
 // The worked vector of capture 02, in the open.
 func TestKeyWorkedVector(t *testing.T) {
 	c, s := Key(0xf203f24def5ba654), Key(0x711ec960ce6761d7)
-	require.EqualValues(t, 0xe6a5e8ff, c.Token())
-	require.EqualValues(t, uint64(0x571dbf14ceaf10b1), c.IDSN())
+	require.Equal(t, uint32(0xe6a5e8ff), c.Token())
+	require.Equal(t, uint64(0x571dbf14ceaf10b1), c.IDSN())
 	k := Keys{Local: s, Remote: c}
 	h := k.JoinHMAC(0x1232edd1, 0x7553df66)
 	require.Equal(t, "5ad7baae89d89f5dbae8801194bc3987c1f91e7d47ebbfd3ef1e03e6063ecf0c", hex.EncodeToString(h[:]))
