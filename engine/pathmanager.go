@@ -241,7 +241,7 @@ func (p *pathPlanner) opened(now time.Duration, attempt uint32, id PathID, f Flo
 		p.book.prove(fl.route.remote)
 		if q := p.pairOf(fl.route); q != nil {
 			fl.probe = q.probe
-			q.state, q.probe = pairIdle, 0
+			q.found()
 		}
 	}
 	p.flows = append(p.flows, fl)
@@ -306,7 +306,13 @@ func (p *pathPlanner) failed(now time.Duration, attempt uint32, refused bool) {
 	j := p.joins[i]
 	p.joins = slices.Delete(p.joins, i, i+1)
 	p.asked = slices.DeleteFunc(p.asked, func(r JoinRequest) bool { return r.Attempt == attempt })
-	if q := p.pairOf(j.route); q != nil && !j.program {
+	if j.program {
+		return
+	}
+	if q := p.addPair(j.route); q != nil {
+		if refused && j.probe == 0 && q.state == pairLost {
+			q.after = pairRefused // asked for beside the subflow that was lost meanwhile
+		}
 		p.retry(q, refused)
 	}
 }
@@ -334,7 +340,7 @@ func (p *pathPlanner) recovered(now time.Duration, id PathID) {
 	p.flows[i].stale = false
 	p.cancelProbes(id)
 	if q := p.pairOf(p.flows[i].route); q != nil && q.probe == id {
-		q.state, q.probe = pairIdle, 0
+		q.found()
 	}
 }
 
@@ -359,7 +365,7 @@ func (p *pathPlanner) lost(now time.Duration, id PathID, worked bool) {
 	}
 	if q := p.pairOf(f.route); q != nil && id != 1 {
 		if f.probe != 0 && q.lostSince != 0 {
-			q.state, q.probe = pairLost, f.probe
+			q.after, q.state, q.probe = q.state, pairLost, f.probe
 		}
 		p.retry(q, false)
 	}

@@ -22,6 +22,7 @@ const (
 type pair struct {
 	route     route
 	state     pairState
+	after     pairState     // what a lost pair returns to: one subflow may work where a second was refused
 	fails     int           // joins in a row that failed, in the back-off phase
 	next      time.Duration // not before
 	tried     bool
@@ -82,10 +83,18 @@ func (q *pair) renew(gen uint32) {
 	if q.gen == gen {
 		return
 	}
-	q.gen, q.fails, q.next = gen, 0, 0
+	q.gen, q.after, q.fails, q.next = gen, pairIdle, 0, 0
 	if q.state != pairLost {
 		q.state = pairIdle
 	}
+}
+
+// found ends the search for a lost path.
+func (q *pair) found() {
+	if q.state == pairLost || q.state == pairFailed {
+		q.state = q.after
+	}
+	q.after, q.probe = pairIdle, 0
 }
 
 // generation is that of the newest announcement of a.
@@ -108,7 +117,7 @@ func (p *pathPlanner) loseRoute(f *plannedFlow) {
 	if q == nil || q.state == pairLost {
 		return
 	}
-	q.state, q.probe, q.rtt, q.fails = pairLost, f.id, f.rtt, 0
+	q.after, q.state, q.probe, q.rtt, q.fails = q.state, pairLost, f.id, f.rtt, 0
 	q.lostSince = max(p.now, 1) // 0 means never
 	q.next = p.now
 	if q.tried {

@@ -29,6 +29,7 @@ type planModel struct {
 
 	proven  map[netip.AddrPort]bool
 	refused map[string]bool // route -> refused since the last announcement or appearance
+	renewed map[uint32]bool // join -> its address was announced again while it was on its way
 }
 
 type modelFlow struct {
@@ -47,6 +48,7 @@ func newPlanModel(seed byte) *planModel {
 		nextID: 1, now: time.Second,
 		flows: map[PathID]*modelFlow{}, joins: map[uint32]JoinRequest{},
 		proven: map[netip.AddrPort]bool{ap("10.0.9.9:80"): true}, refused: map[string]bool{},
+		renewed: map[uint32]bool{},
 	}
 	m.policy = extapi.PathPolicy{
 		MaxSubflows: int(seed % 5), PerPair: int(seed >> 4 % 3), FullMesh: seed&8 != 0,
@@ -58,6 +60,7 @@ func newPlanModel(seed byte) *planModel {
 	m.book.first(ap("10.0.0.1:5000"), ap("10.0.9.9:80"))
 	m.setLocals(0xff)
 	m.plan.first(m.now, FlowParams{Local: ap("10.0.0.1:5000"), Remote: ap("10.0.9.9:80")})
+	m.plan.joinInitial(seed&0x80 == 0)
 	m.plan.established(m.now)
 	m.flows[1] = &modelFlow{route: "eth0 10.0.0.1 10.0.9.9:80"}
 	return m
@@ -74,9 +77,9 @@ func (m *planModel) setLocals(mask byte) {
 	for _, c := range modelLocals {
 		if slices.Contains(old, c) != slices.Contains(m.locals, c) {
 			for _, r := range modelRemotes {
-				delete(m.refused, fmt.Sprint(c.Interface, " ", c.Local.Addr(), " ", r, ":80"))
+				to := netip.AddrPortFrom(netip.MustParseAddr(r), 80)
+				delete(m.refused, fmt.Sprint(c.Interface, " ", c.Local.Addr(), " ", to))
 			}
-			delete(m.refused, fmt.Sprint(c.Interface, " ", c.Local.Addr(), " 10.0.9.9:80"))
 		}
 	}
 	m.plan.setLocals(m.now, m.locals)
@@ -114,7 +117,7 @@ func (m *planModel) step(op, arg byte) error {
 	case 8:
 		m.endFlow(arg)
 	case 9:
-		m.plan.joinInitial(arg&1 == 0)
+		m.now += time.Duration(arg) * time.Millisecond
 	}
 	return m.drain()
 }
@@ -123,6 +126,9 @@ func (m *planModel) announce(arg byte) {
 	a := netip.MustParseAddr(modelRemotes[int(arg)%len(modelRemotes)])
 	got := m.book.handleAdd(m.now, options.AddAddr{AddrID: arg % 9, Addr: a}, 80)
 	if got == announceNew || got == announceRefreshed {
+		for id, r := range m.joins {
+			m.renewed[id] = m.renewed[id] || r.Path.Remote.Addr() == a
+		}
 		for _, c := range modelLocals {
 			delete(m.refused, fmt.Sprint(c.Interface, " ", c.Local.Addr(), " ", netip.AddrPortFrom(a, 80)))
 		}
@@ -145,7 +151,7 @@ func (m *planModel) answer(arg byte) {
 		return
 	}
 	refused := arg&3 == 3
-	if refused && r.Probe == 0 {
+	if refused && r.Probe == 0 && !m.renewed[a] {
 		m.refused[routeName(r)] = true
 	}
 	m.plan.failed(m.now, a, refused)
