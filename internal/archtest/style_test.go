@@ -15,6 +15,10 @@ var (
 	silentLint = regexp.MustCompile(`^//\s*nolint\b[^/]*$`)
 )
 
+// listenConfigReceiver is the one receiver of two letters: ListenConfig follows net.ListenConfig, its
+// receiver included.
+const listenConfigReceiver = "lc"
+
 // checkStyle reports unfinished work in comments, vague type names, receivers of more than one letter,
 // skips without a reason and lint directives without one.
 func checkStyle(all []*source) (bad []string) {
@@ -36,7 +40,7 @@ func checkStyle(all []*source) (bad []string) {
 					bad = append(bad, fmt.Sprintf("%s: type %s: name what it does", s.at(n.Pos()), n.Name.Name))
 				}
 			case *ast.FuncDecl:
-				if r := receiver(n); len(r) > 1 {
+				if r := receiver(n); len(r) > 1 && (r != listenConfigReceiver || owner(n) != "ListenConfig.") {
 					bad = append(bad, fmt.Sprintf("%s: receiver %s of %s: one letter", s.at(n.Pos()), r, n.Name.Name))
 				}
 			case *ast.CallExpr:
@@ -77,6 +81,7 @@ func TestCanaryStyle(t *testing.T) {
 		"package x\n\ntype ConnManager struct{}\n",
 		"package x\n\ntype netUtil struct{}\n",
 		"package x\n\ntype c int\n\nfunc (conn c) F() {}\n",
+		"package x\n\ntype c int\n\nfunc (lc c) F() {}\n",
 		"package x\n\nfunc TestX(t *testing.T) { t.Skip() }\n",
 		"package x\n\nfunc TestX(t *testing.T) { t.SkipNow() }\n",
 		"package x\n\nvar y = 1 //nolint:all\n",
@@ -85,4 +90,5 @@ func TestCanaryStyle(t *testing.T) {
 	}
 	fine := "package x\n\n// F is done.\nfunc (c c) F(t *testing.T) { t.Skip(\"needs root\") }\n"
 	require.Empty(t, checkStyle(snippet(t, "x/x_test.go", fine)))
+	require.Empty(t, checkStyle(snippet(t, "listen.go", "package mptcp\n\ntype ListenConfig struct{}\n\nfunc (lc *ListenConfig) F() {}\n")))
 }
