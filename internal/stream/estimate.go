@@ -146,10 +146,10 @@ func (e *estimate) inFlight(q *output) int64 {
 }
 
 // window is how much an estimated path is given: replies come once per round trip, so that a full
-// path shows up to two bandwidth-delay products as not arrived. 0: nothing is known yet.
+// path shows up to two bandwidth-delay products as not arrived.
 func (e *estimate) window() int64 {
 	if e.rate == 0 || e.minRTT < 0 {
-		return 0
+		return slack
 	}
 	return 3*int64(float64(e.rate)*e.minRTT.Seconds()) + slack
 }

@@ -157,6 +157,9 @@ func (s *ackState) merge(a engine.Ack) {
 		s.cur.Window = max(0, beyond)
 		return
 	}
+	if !a.Valid {
+		a.Window = max(a.Window, s.cur.Window)
+	}
 	s.cur = a
 }
 
@@ -271,12 +274,13 @@ func (f *Flow) appendFirstWindow(b []byte) []byte {
 	return appendInitialWindow(b, uint64(f.ack.cur.Window))
 }
 
-// encode makes a record's header, with the window in front if the peer does not know it.
+// encode makes a record's header, with the window in front if the peer does not know it. The first
+// DATA_ACK of a flow and its window travel in ctl: until that has been frozen, a record carries none.
 func (f *Flow) encode(r *record, window bool) {
 	b := r.head[:0]
-	r.ack = f.ack.cur
-	if f.pending {
-		r.ack = engine.Ack{}
+	r.ack = engine.Ack{}
+	if f.ack.sent.Valid {
+		r.ack = f.ack.cur
 	}
 	if r.ack.Valid && window {
 		b = appendWindow(b, edge(r.ack), f.ack.sent.DataAck)
