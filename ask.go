@@ -1,0 +1,184 @@
+package mptcp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/mptcp-go/mptcp/extapi"
+)
+
+const (
+	// answerWait is how long a peer has at least for the right answer to a preface.
+	answerWait = 250 * time.Millisecond
+	// plainDelay is how long after the question the plain connection is opened beside it: RFC 8305 section 5
+	// forbids less than 10 ms. A peer nearby has answered by then, and gets one connection.
+	plainDelay = 10 * time.Millisecond
+	// rememberedWait is the patience with a peer that has answered before: a lost segment is more
+	// likely there than a changed program.
+	rememberedWait = time.Second
+)
+
+// discover finds out whether the peer speaks the stream carrier and connects accordingly.
+func (x *dial) discover(ctx context.Context, r route, connected func()) (*Conn, error) {
+	x.h.addrs.start()
+	_, nets := x.h.addrs.every()
+	key := peerKey{remote: r.remote, through: r.leave, network: nets}
+	if x.s.bound.IsValid() {
+		key.through = x.s.bound.String()
+	}
+	q := &question{x: x, r: r, key: key, connected: connected, plainAfter: plainDelay}
+	switch x.h.verdicts.lookup(key, time.Now()) {
+	case verdictYes:
+		q.plainAfter, q.patience = answerWait, rememberedWait
+		return q.ask(ctx)
+	case verdictNo:
+		if !x.s.RequireMultipath { // it can't fall back: asking again costs nothing but the answer
+			return x.plain(ctx, r, kernelTCP, extapi.FallbackDiscovery, connected)
+		}
+	}
+	if x.s.RequireMultipath {
+		q.plainAfter, q.patience = answerWait, x.s.HandshakeTimeout
+	}
+	return q.ask(ctx)
+}
+
+// question is one dial to a peer that may or may not speak the stream carrier: the stream connection
+// races a plain one that is opened beside it.
+type question struct {
+	x          *dial
+	r          route
+	key        peerKey
+	connected  func()
+	plainAfter time.Duration
+	patience   time.Duration // with the stream handshake; 0: max(2 RTT, answerWait)
+
+	stream, plain chan outcome
+	giveUp        chan struct{} // closed: nobody takes what still comes
+}
+
+// ask runs the race. The peer is asked by one dial at a time; the others wait for its verdict.
+func (q *question) ask(ctx context.Context) (*Conn, error) {
+	q.stream, q.plain, q.giveUp = make(chan outcome), make(chan outcome), make(chan struct{})
+	defer close(q.giveUp)
+	p, mine := q.x.h.verdicts.begin(q.key)
+	if mine {
+		go q.probe(context.WithoutCancel(ctx), p)
+	} else {
+		go q.follow(ctx, p)
+	}
+	return q.judge(ctx)
+}
+
+// probe asks. It outlives the dial that began it, for the sake of those who wait for the verdict.
+func (q *question) probe(ctx context.Context, p *probe) {
+	ctx, cancel := context.WithTimeout(ctx, 2*q.x.s.HandshakeTimeout)
+	defer cancel()
+	stop := context.AfterFunc(q.x.h.ctx, cancel)
+	defer stop()
+	c, err := q.x.stream(ctx, q.r, q.patience, q.connected)
+	answer := verdictUnknown
+	switch {
+	case err == nil:
+		answer = verdictYes
+	case isNotStream(err):
+		answer = verdictNo
+	}
+	q.x.h.verdicts.finish(p, answer, time.Now())
+	q.deliver(q.stream, c, err)
+}
+
+// follow waits for somebody else's verdict and then connects accordingly.
+func (q *question) follow(ctx context.Context, p *probe) {
+	select {
+	case <-p.done:
+	case <-q.giveUp:
+		return
+	}
+	if p.answer != verdictYes {
+		q.deliver(q.stream, nil, fmt.Errorf("%w: another dial has just found out that the peer does not speak it", ErrNotMultipath))
+		return
+	}
+	c, err := q.x.stream(ctx, q.r, q.patience, q.connected)
+	q.deliver(q.stream, c, err)
+}
+
+// open opens the plain connection.
+func (q *question) open(ctx context.Context) {
+	c, err := q.x.plain(ctx, q.r, kernelTCP, extapi.FallbackDiscovery, q.connected)
+	q.deliver(q.plain, c, err)
+}
+
+// deliver hands a result to judge, or closes it when judge has gone.
+func (q *question) deliver(to chan<- outcome, c *Conn, err error) {
+	select {
+	case to <- outcome{c, err}:
+	case <-q.giveUp:
+		if c != nil {
+			c.Close()
+		}
+	}
+}
+
+// judge waits for the two connections and picks one: the stream, unless it fails or keeps the plain one
+// waiting for too long.
+func (q *question) judge(ctx context.Context) (*Conn, error) {
+	start := time.NewTimer(q.plainAfter)
+	defer start.Stop()
+	var enough <-chan time.Time
+	var plain *Conn
+	var streamErr, plainErr error
+	var opened time.Time // when the plain connection was begun
+	begin := func() {
+		if opened.IsZero() {
+			opened = time.Now()
+			go q.open(ctx)
+		}
+	}
+	for {
+		select {
+		case <-start.C:
+			begin()
+		case o := <-q.stream:
+			if o.err == nil {
+				if plain != nil {
+					plain.discard()
+				}
+				return o.conn, nil
+			}
+			if streamErr = o.err; plain != nil {
+				return plain, nil
+			}
+			if plainErr != nil {
+				return nil, joinPaths([]error{streamErr, plainErr})
+			}
+			if opened.IsZero() && !q.worthPlain(streamErr) {
+				return nil, streamErr
+			}
+			begin()
+		case o := <-q.plain:
+			if plain, plainErr = o.conn, o.err; streamErr != nil {
+				return plain, plainErr
+			}
+			if plain != nil {
+				t := time.NewTimer(max(2*time.Since(opened), answerWait))
+				defer t.Stop()
+				enough = t.C
+			}
+		case <-enough:
+			return plain, nil
+		case <-ctx.Done():
+			if plain != nil {
+				plain.discard()
+			}
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// worthPlain says whether a plain connection can succeed where the stream connection has failed: not
+// when TCP itself found nobody.
+func (q *question) worthPlain(err error) bool {
+	return isNotStream(err) || noTokens(err) || isTimeout(err) || errors.Is(err, ErrNotMultipath)
+}

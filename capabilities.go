@@ -1,0 +1,13 @@
+package mptcp
+
+// Capabilities says what this process may do here, each with the reason when it may not.
+type Capabilities struct {
+	Wire   error // nil when the wire carrier is usable
+	Kernel error // nil when the operating system has MPTCP and it is on
+	Watch  error // nil when address changes arrive as events rather than by polling
+}
+
+// Capabilities asks the operating system; with a Network of the program's own, Kernel and Watch are what that can do.
+func (t *Transport) Capabilities() Capabilities {
+	return Capabilities{Wire: errNoWire, Kernel: kernelMPTCP(), Watch: t.watchError()}
+}

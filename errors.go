@@ -1,0 +1,146 @@
+package mptcp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+
+	"github.com/hashicorp/go-multierror"
+
+	"github.com/mptcp-go/mptcp/engine"
+)
+
+// Errors. Closed and deadline errors are those of the standard library: test with
+// errors.Is(err, net.ErrClosed), errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, io.EOF).
+var (
+	ErrNotMultipath = errors.New("mptcp: peer or path does not support multipath")
+	ErrNotPermitted = fmt.Errorf("mptcp: raw sockets not permitted: %w", os.ErrPermission)
+	ErrNoPath       = engine.ErrNoPath
+	ErrPolicy       = errors.New("mptcp: path policy excludes every path")
+)
+
+// errNoWire is what ModeWire and Capabilities().Wire answer.
+var errNoWire = fmt.Errorf("mptcp: this version has no wire carrier; use ModeAuto: %w", errors.ErrUnsupported)
+
+// ResetReason is an RFC 8684 section 3.6 reset reason code.
+type ResetReason = engine.ResetReason
+
+const (
+	ResetUnspecified = engine.ResetUnspecified
+	ResetProtocol    = engine.ResetProtocol
+	ResetResources   = engine.ResetResources
+	ResetProhibited  = engine.ResetProhibited
+	ResetTooMuchData = engine.ResetTooMuchData
+	ResetPerformance = engine.ResetPerformance
+	ResetMiddlebox   = engine.ResetMiddlebox
+)
+
+// ResetError reports that the peer or this side aborted. errors.Is(err, syscall.ECONNRESET) holds.
+type ResetError = engine.ResetError
+
+// ProtocolError is a violation by the peer. It is never retried.
+type ProtocolError = engine.ProtocolError
+
+// PathError says which path failed; a connection error may join several.
+type PathError struct {
+	Op            string
+	Local, Remote netip.AddrPort
+	Err           error
+}
+
+func (e *PathError) Error() string {
+	s := e.Op
+	if e.Local.IsValid() {
+		s += " " + e.Local.String() + "->" + e.Remote.String()
+	} else if e.Remote.IsValid() {
+		s += " " + e.Remote.String()
+	}
+	return s + ": " + e.Err.Error()
+}
+
+func (e *PathError) Unwrap() error { return e.Err }
+
+// Timeout reports whether the path failed by running out of time, as net.Error asks.
+func (e *PathError) Timeout() bool { return isTimeout(e.Err) }
+
+// Temporary is there for net.Error alone.
+func (e *PathError) Temporary() bool { return isTimeout(e.Err) }
+
+// joinPaths makes one error of those of several paths: nil, the one, or all of them.
+func joinPaths(errs []error) error {
+	switch len(errs) {
+	case 0:
+		return nil
+	case 1:
+		return errs[0]
+	}
+	return &dialError{all: multierror.Append(nil, errs...)}
+}
+
+// dialError is the failure of several paths. errors.Is and errors.As see every one of them.
+type dialError struct{ all *multierror.Error }
+
+// Error is one line, as package net's errors are.
+func (e *dialError) Error() string {
+	s := ""
+	for i, err := range e.all.Errors {
+		if i > 0 {
+			s += "; "
+		}
+		s += err.Error()
+	}
+	return s
+}
+
+func (e *dialError) Unwrap() error { return e.all }
+
+// Timeout holds when every path ran out of time.
+func (e *dialError) Timeout() bool {
+	for _, err := range e.all.Errors {
+		if !isTimeout(err) {
+			return false
+		}
+	}
+	return true
+}
+
+// Temporary is there for net.Error alone.
+func (e *dialError) Temporary() bool { return e.Timeout() }
+
+func isTimeout(err error) bool {
+	var t interface{ Timeout() bool }
+	return errors.As(err, &t) && t.Timeout()
+}
+
+// opError wraps err as package net does, with "mptcp" as the network. End of file stays bare: readers
+// compare it. An error of package net's own loses its wrapping, so that there is one.
+func opError(op string, local, remote net.Addr, err error) error {
+	if err == nil || err == io.EOF {
+		return err
+	}
+	var inner *net.OpError
+	if errors.As(err, &inner) {
+		if inner.Net == network {
+			return err
+		}
+		if e, ok := err.(*net.OpError); ok {
+			err = e.Err
+		}
+	}
+	return &net.OpError{Op: op, Net: network, Source: local, Addr: remote, Err: err}
+}
+
+// network is the name of the network in addresses' errors.
+const network = "mptcp"
+
+// mapContext turns the end of a context into what package net says of it.
+func mapContext(ctx context.Context, err error) error {
+	if ctx.Err() != nil && !errors.Is(err, context.Cause(ctx)) {
+		return context.Cause(ctx)
+	}
+	return err
+}

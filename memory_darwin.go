@@ -1,0 +1,11 @@
+package mptcp
+
+import "golang.org/x/sys/unix"
+
+func machineMemory() int64 {
+	n, err := unix.SysctlUint64("hw.memsize")
+	if err != nil {
+		return unknownMemory
+	}
+	return int64(n)
+}

@@ -1,0 +1,5 @@
+//go:build !linux && !darwin && !windows
+
+package mptcp
+
+func machineMemory() int64 { return unknownMemory }

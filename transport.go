@@ -1,0 +1,195 @@
+package mptcp
+
+import (
+	"context"
+	"crypto/rand"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/mptcp-go/mptcp/engine"
+	"github.com/mptcp-go/mptcp/extapi"
+)
+
+// Transport owns what connections share: raw sockets, demultiplexing, the interface watcher and
+// peer memory. The zero value works; Close it when done. Dialer and ListenConfig with a nil
+// Transport use DefaultTransport.
+type Transport struct {
+	Interfaces  func(net.Interface) bool                               // nil: all that are up and not loopback
+	Network     Network                                                // nil: the operating system
+	Control     func(network, address string, c syscall.RawConn) error // as in net.Dialer
+	MemoryLimit int64                                                  // bytes of all buffers of all connections; 0: 1/4 of the machine's memory
+
+	mu     sync.Mutex
+	shared *shared // made at first use
+}
+
+// DefaultTransport serves every Dialer and ListenConfig that names no other. It holds nothing before
+// its first use.
+var DefaultTransport = &Transport{}
+
+// maxTokens bounds the token table of a Transport: one entry per multipath connection.
+const maxTokens = 1 << 20
+
+// lastConn is the newest connection's ID: IDs are never reused within a process.
+var lastConn atomic.Uint64
+
+// shared is the state that a Transport's connections and listeners share.
+type shared struct {
+	net      Network
+	memory   *budget
+	verdicts *verdicts
+	addrs    *addrBook
+	ctx      context.Context // ends with Close
+	cancel   context.CancelFunc
+
+	tokenMu sync.Mutex
+	tokens  *engine.Tokens[*member]
+
+	mu        sync.Mutex
+	closed    bool
+	members   map[extapi.ConnID]*member
+	listeners map[*Listener]struct{}
+}
+
+// use returns the shared state and makes it on the first call.
+func (t *Transport) use() *shared {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.shared != nil {
+		return t.shared
+	}
+	s := &shared{
+		net:       t.Network,
+		memory:    newBudget(t.MemoryLimit),
+		verdicts:  newVerdicts(),
+		members:   make(map[extapi.ConnID]*member),
+		listeners: make(map[*Listener]struct{}),
+		tokens:    engine.NewTokens[*member](rand.Reader, maxTokens),
+	}
+	if s.net == nil {
+		s.net = &system{}
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.addrs = newAddrBook(s, t.Interfaces)
+	t.shared = s
+	return s
+}
+
+// peek is the shared state if there is any.
+func (t *Transport) peek() *shared {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.shared
+}
+
+// Shutdown waits until everything written on closed connections is delivered, or ctx ends: call it before the
+// process exits, since a userspace transport cannot deliver after that. Close aborts what is left.
+func (t *Transport) Shutdown(ctx context.Context) error {
+	s := t.peek()
+	if s == nil {
+		return nil
+	}
+	flushed := make(map[*member]bool)
+	for {
+		m := s.lingering(flushed)
+		if m == nil {
+			return nil
+		}
+		flushed[m] = true
+		if d := m.driver.Load(); d != nil {
+			_ = d.Flush(ctx) // a connection that has failed has nothing to deliver any more
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+}
+
+// lingering finds a closed connection that is not in flushed.
+func (s *shared) lingering(flushed map[*member]bool) *member {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, m := range s.members {
+		if m.closing && !flushed[m] {
+			return m
+		}
+	}
+	return nil
+}
+
+// Close aborts every connection, closes every listener and stops watching addresses. The Transport
+// opens nothing afterwards: dials and listens fail with net.ErrClosed.
+func (t *Transport) Close() error {
+	s := t.use()
+	s.mu.Lock()
+	s.closed = true
+	listeners, members := s.listeners, s.members
+	s.listeners, s.members = make(map[*Listener]struct{}), make(map[extapi.ConnID]*member)
+	s.mu.Unlock()
+	s.cancel()
+	for l := range listeners {
+		l.Close()
+	}
+	for _, m := range members {
+		if c := m.conn.Load(); c != nil {
+			c.b.Abort(engine.ResetUnspecified)
+		}
+	}
+	return nil
+}
+
+// Conns returns a snapshot of every open connection, oldest first.
+func (t *Transport) Conns() []extapi.ConnInfo {
+	s := t.peek()
+	if s == nil {
+		return nil
+	}
+	conns := s.conns()
+	infos := make([]extapi.ConnInfo, 0, len(conns))
+	for _, c := range conns {
+		infos = append(infos, c.Info())
+	}
+	return infos
+}
+
+// Conn finds an open connection by its ID.
+func (t *Transport) Conn(id extapi.ConnID) (*Conn, bool) {
+	s := t.peek()
+	if s == nil {
+		return nil, false
+	}
+	s.mu.Lock()
+	m := s.members[id]
+	gone := m == nil || m.closing
+	s.mu.Unlock()
+	if gone {
+		return nil, false
+	}
+	c := m.conn.Load()
+	return c, c != nil
+}
+
+// Addrs lists the local addresses that subflows may use, each with its interface.
+func (t *Transport) Addrs() []extapi.Candidate {
+	return slices.Clone(t.use().addrs.current())
+}
+
+// watchError says why address changes are not reported as events.
+func (t *Transport) watchError() error { return t.use().addrs.watchable() }
+
+// conns are the connections that a program holds, oldest first.
+func (s *shared) conns() []*Conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	conns := make([]*Conn, 0, len(s.members))
+	for _, m := range s.members {
+		if c := m.conn.Load(); c != nil && !m.closing {
+			conns = append(conns, c)
+		}
+	}
+	slices.SortFunc(conns, func(a, b *Conn) int { return int(int64(a.id) - int64(b.id)) })
+	return conns
+}
