@@ -134,6 +134,8 @@ func (p *pathPlanner) retry(q *pair, refused bool) {
 	case q.state == pairLost:
 		// A relay or a firewall on the way that restarts refuses for a while. The path has proved
 		// itself before, so it is asked again, ever more rarely.
+	case q.state == pairRefused || q.state == pairClosed:
+		return
 	case refused:
 		q.state = pairRefused
 		return
