@@ -160,14 +160,14 @@ func TestOneByteMappingsAtEverySecondSequenceNumber(t *testing.T) {
 	var r reassembly
 	r.init(0, mem)
 	dropped := 0
-	for i := range 3 * maxOutOfOrder {
+	for i := range maxOutOfOrder + 1000 {
 		dsn := uint64(2*i + 1)
-		_, _, d := r.insert(dsn, fullChunk(pool.MaxSize, pattern(dsn, 1)))
+		_, _, d := r.insert(dsn, fullChunk(pool.Sizes[0], pattern(dsn, 1)))
 		dropped += d
 	}
 	checkReassembly(t, &r)
 	require.Equal(t, int64(maxOutOfOrder), r.outOfOrder())
-	require.Equal(t, 2*maxOutOfOrder, dropped)
+	require.Equal(t, 1000, dropped)
 	require.LessOrEqual(t, r.pinned(), int64(packSlack+pool.MaxSize+2*packSize))
 	r.drop()
 	require.Equal(t, start, pool.Outstanding())
@@ -201,7 +201,7 @@ func TestInOrderBytesOfShortPiecesDoNotPinTheirChunks(t *testing.T) {
 	start := pool.Outstanding()
 	var r reassembly
 	r.init(0, nil)
-	const n = 100_000
+	const n = 20_000
 	for i := range n {
 		r.insert(uint64(i), fullChunk(pool.Sizes[0], pattern(uint64(i), 1)))
 	}

@@ -74,21 +74,21 @@ func (w *recvWindow) setLimit(limit int64) {
 // rightEdge is the first data sequence number that the peer may not send.
 func (w *recvWindow) rightEdge() uint64 { return w.right }
 
-// offer is the right edge that could be promised now, and the size of the window that it comes from.
-// "A receiver MUST NOT shrink the right edge of the receive window (i.e., DATA_ACK + receive window)"
-// (RFC 8684 section 3.3.4).
+// offer is the right edge that could be promised now if none had been, and the size of the window that
+// it comes from.
 func (w *recvWindow) offer(rcvNxt uint64, buffered int) (edge uint64, size int64) {
 	size = w.size
 	if w.tight {
 		size = min(size, tightWindow)
 	}
 	edge = rcvNxt + uint64(max(0, size-int64(buffered)))
-	return seqnum.Max(edge, w.right), size
+	return edge, size
 }
 
-// advertise is the window, in bytes beyond rcvNxt, for an acknowledgement that leaves now. Steps that
-// are too small to be worth a record stay back until they add up: the receiver's half of silly window
-// avoidance (RFC 9293 section 3.8.6.2.2).
+// advertise is the window, in bytes beyond rcvNxt, for an acknowledgement that leaves now. The edge only
+// moves right: "a receiver MUST NOT shrink the right edge of the receive window (i.e., DATA_ACK +
+// receive window)" (RFC 8684 section 3.3.4). Steps that are too small to be worth a record stay back
+// until they add up: the receiver's half of silly window avoidance (RFC 9293 section 3.8.6.2.2).
 func (w *recvWindow) advertise(rcvNxt uint64, buffered int) int64 {
 	w.tight = !w.affordable(tightWindow)
 	edge, size := w.offer(rcvNxt, buffered)
@@ -108,12 +108,13 @@ func (w *recvWindow) shouldAck(now time.Duration, rcvNxt uint64, buffered int) b
 		opened   = seqnum.Diff(edge, w.right)
 		left     = seqnum.Diff(w.right, rcvNxt)
 		step     = max(1, min(size/4, ackStep))
+		worth    = max(step, min(size/2, windowSegment)) // less than that advertise keeps back
 	)
 	switch {
 	case w.owed && now >= w.due:
 		return true
-	case seqnum.Diff(rcvNxt, w.first) < quietStart && left >= min(size/2, 2*windowSegment):
-	case received >= step || opened >= step:
+	case seqnum.Diff(rcvNxt, w.first) < quietStart && left >= min(size/2, 2*windowSegment) && w.filled == w.first:
+	case received >= step || opened >= worth:
 		return true
 	case left < windowSegment && opened > 0 && opened >= min(size/2, 2*windowSegment):
 		return true
@@ -156,7 +157,9 @@ func (w *recvWindow) consumed(now time.Duration, n int, rtt time.Duration) {
 	perRound := int64(float64(w.reads) * float64(rtt) / float64(elapsed))
 	// Twice, since a round's data arrives while the last one's is read; and as much again as it has
 	// grown, since a sender in slow start will have grown again by the time this window is in force.
-	w.grow(2*perRound + 2*max(0, perRound-w.prev))
+	if 2*perRound > w.size {
+		w.grow(2*perRound + 2*max(0, perRound-w.prev))
+	}
 	w.since, w.reads, w.prev = now, 0, perRound
 }
 
