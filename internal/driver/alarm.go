@@ -1,0 +1,147 @@
+package driver
+
+import (
+	"errors"
+	"time"
+)
+
+const (
+	// calm is the shortest timer that is set while bytes flow, and how long the reader role stays free
+	// before a background reader takes it. A pending timer that is due soon makes the runtime's
+	// scheduler spin: it doubles the latency of a ping-pong (measured).
+	calm = 20 * time.Millisecond
+	// measureEvery is how old a flow's kernel statistics may be while bytes flow.
+	measureEvery = 10 * time.Millisecond
+)
+
+// errSilent is not a timeout in the sense of net.Error: no deadline of the application's has passed.
+var errSilent = errors.New("no answer within the handshake timeout")
+
+// alarm is the connection's one runtime timer. It is re-armed lazily: a deadline that moves later
+// leaves it alone, it looks again when it fires.
+type alarm struct {
+	t  *time.Timer
+	at time.Duration // when it fires; 0: it is not pending
+}
+
+// arm makes sure that the alarm fires no later than the next deadline.
+func (c *Conn) arm(now time.Duration) {
+	at := c.nextDeadline(now)
+	a := &c.alarm
+	if at == 0 || c.life.ended || a.at != 0 && a.at <= at {
+		return
+	}
+	a.at = at
+	d := max(0, at-now)
+	if a.t == nil {
+		a.t = time.AfterFunc(d, c.fire)
+		return
+	}
+	a.t.Reset(d)
+}
+
+// nextDeadline is when something is due; 0: nothing is.
+func (c *Conn) nextDeadline(now time.Duration) time.Duration {
+	next := time.Duration(0)
+	sooner := func(at time.Duration) {
+		at = max(at, 1)
+		if next == 0 || at < next {
+			next = at
+		}
+	}
+	if at, ok := c.eng.Next(); ok {
+		if c.lastIO != 0 && now-c.lastIO < calm {
+			at = max(at, now+calm)
+		}
+		sooner(at)
+	}
+	if c.rd.blocked && c.rd.deadline != 0 {
+		sooner(c.rd.deadline)
+	}
+	if c.wr.blocked && c.wr.deadline != 0 {
+		sooner(c.wr.deadline)
+	}
+	if c.raws > 0 && !c.role.held {
+		sooner(c.role.freed + calm)
+	}
+	for _, f := range c.flows {
+		if f.hold != 0 {
+			sooner(f.hold)
+		}
+		if f.until != 0 {
+			sooner(f.until)
+		}
+	}
+	return next
+}
+
+// fire is the alarm's event.
+func (c *Conn) fire() {
+	c.mu.Lock()
+	c.alarm.at = 0
+	if c.life.ended {
+		c.mu.Unlock()
+		return
+	}
+	now := c.now()
+	c.fireFlows(now)
+	if at, ok := c.eng.Next(); ok && at <= now {
+		c.eng.HandleTimeout(now)
+	}
+	if c.rd.blocked && c.rd.expired(now) {
+		c.wakeRead()
+	}
+	if c.wr.blocked && c.wr.expired(now) {
+		c.wakeWrite()
+	}
+	if c.raws > 0 && !c.role.held && now-c.role.freed >= calm {
+		c.startReader()
+	}
+	c.leave(now)
+}
+
+// fireFlows does what is due on flows.
+func (c *Conn) fireFlows(now time.Duration) {
+	for i := len(c.flows) - 1; i >= 0; i-- {
+		f := c.flows[i]
+		c.measure(now, f, measureEvery)
+		if f.hold != 0 && f.hold <= now {
+			f.hold = 0
+		}
+		if f.until != 0 && f.until <= now {
+			c.unanswered(now, f, errSilent)
+		}
+	}
+}
+
+// SetDeadline sets both deadlines.
+func (c *Conn) SetDeadline(t time.Time) error { return c.setDeadlines(t, &c.rd, &c.wr) }
+
+// SetReadDeadline sets when Read gives up with os.ErrDeadlineExceeded; the zero time is never.
+func (c *Conn) SetReadDeadline(t time.Time) error { return c.setDeadlines(t, &c.rd) }
+
+// SetWriteDeadline sets when Write gives up with os.ErrDeadlineExceeded; the zero time is never.
+func (c *Conn) SetWriteDeadline(t time.Time) error { return c.setDeadlines(t, &c.wr) }
+
+func (c *Conn) setDeadlines(t time.Time, gates ...*gate) error {
+	c.mu.Lock()
+	if c.life.closed {
+		c.mu.Unlock()
+		return errClosed
+	}
+	now := c.now()
+	for _, g := range gates {
+		g.setDeadline(t, now)
+		if !g.blocked || !g.expired(now) {
+			continue
+		}
+		if g == &c.rd {
+			c.wakeRead()
+		} else {
+			c.wakeWrite()
+		}
+	}
+	c.arm(now)
+	c.mu.Unlock()
+	return nil
+}

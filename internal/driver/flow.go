@@ -1,0 +1,213 @@
+package driver
+
+import (
+	"net"
+	"sync"
+	"time"
+
+	"github.com/mptcp-go/mptcp/engine"
+	"github.com/mptcp-go/mptcp/internal/pool"
+)
+
+// flow is one subflow with its socket. The connection's lock guards it, except for buf, which belongs
+// to the holder of the reader role while it is in a system call.
+type flow struct {
+	id  engine.PathID
+	f   Flow
+	net net.Conn
+	raw Raw // nil: blocking calls only
+
+	own      bool // has a reader goroutine of its own
+	joining  bool // nothing has come from the peer yet
+	gone     bool // not in Conn.flows any more
+	eof      bool // nothing more is read: the peer's FIN has come, or it broke the protocol
+	finSent  bool
+	writing  bool // somebody has the write token
+	idle     bool // what is pending does not leave by itself
+	blocked  bool // a writer goroutine waits for the socket
+	inFlight bool // a system call reads what Gather returned
+	drained  bool // the last read left nothing in the socket
+	burst    int  // bytes read since other flows were looked at
+	hold     time.Duration
+	prologue []byte
+	intake   Intake
+	until    time.Duration // when intake must be done; 0: no limit
+	buf      readBuffers
+	stats    engine.FlowStats
+	statsAt  time.Duration
+	lowat    int
+	rate     int64 // that lowat and cap follow, bytes per second
+	wasFull  bool  // the socket was full since the last look
+}
+
+// stageSize is for records with little payload: a header and a small message come in one read.
+const stageSize = 4 << 10
+
+// headSize takes what follows a payload: the next record's header.
+const headSize = 64
+
+// smallChunk is the payload up to which a copy is cheaper than a chunk that stays mostly empty.
+const smallChunk = 16 << 10
+
+type stage [stageSize]byte
+
+var stages = sync.Pool{New: func() any { return new(stage) }}
+
+// readBuffers are where a read of one flow puts its bytes: in the application's buffer, in a pooled
+// chunk, or, between payloads, in a stage.
+type readBuffers struct {
+	left  int    // payload bytes that the current record still has
+	app   []byte // in order: they may go here
+	chunk *pool.Chunk
+	stage *stage
+	head  [headSize]byte
+}
+
+// Buffers implements Target.
+func (r *readBuffers) Buffers() (a, b []byte) {
+	switch {
+	case r.left == 0:
+		r.stage = stages.Get().(*stage)
+		return r.stage[:], nil
+	case len(r.app) > 0 && len(r.app) < r.left:
+		return r.app, nil
+	case len(r.app) > 0:
+		return r.app[:r.left], r.head[:]
+	}
+	n := min(r.left, pool.MaxSize)
+	r.chunk = pool.Get(n)
+	return r.chunk.Bytes()[:n], r.head[:]
+}
+
+// Drop implements Target.
+func (r *readBuffers) Drop() {
+	if r.stage != nil {
+		stages.Put(r.stage)
+		r.stage = nil
+	}
+	if r.chunk != nil {
+		r.chunk.Release()
+		r.chunk = nil
+	}
+}
+
+// size is how much the buffers take.
+func (r *readBuffers) size() int {
+	switch {
+	case r.stage != nil:
+		return stageSize
+	case r.chunk == nil && len(r.app) < r.left:
+		return len(r.app)
+	default:
+		return r.left + headSize
+	}
+}
+
+// feed gives the n bytes that were read to the flow. direct is how many of them are the application's
+// already.
+func (r *readBuffers) feed(now time.Duration, f Flow, n int) (direct int, err error) {
+	switch {
+	case r.stage != nil:
+		err = f.Feed(now, r.stage[:n])
+		r.Drop()
+		return 0, err
+	case r.chunk != nil:
+		m := min(n, r.left)
+		p := pool.Ref{C: r.chunk, B: r.chunk.Bytes()[:m]}
+		r.chunk = nil
+		err = f.FeedPayload(now, trim(p))
+		n -= m
+	default:
+		direct = min(n, r.left, len(r.app))
+		err = f.FeedDirect(now, direct)
+		n -= direct
+	}
+	if err == nil && n > 0 {
+		err = f.Feed(now, r.head[:n])
+	}
+	return direct, err
+}
+
+// feed takes bytes that were read outside the reader role.
+func (c *Conn) feed(now time.Duration, f *flow, b []byte) error {
+	c.heard(now, f)
+	if f.intake != nil {
+		n, done, err := f.intake.Feed(now, c.eng, b)
+		if err != nil {
+			return err
+		}
+		b = b[n:]
+		if !done {
+			return nil
+		}
+		f.intake, f.until = nil, 0
+	}
+	if len(b) == 0 || f.gone {
+		return nil
+	}
+	return f.f.Feed(now, b)
+}
+
+// heard notes that the peer is there.
+func (c *Conn) heard(now time.Duration, f *flow) {
+	c.lastIO = now
+	f.joining = false
+}
+
+func (c *Conn) flow(id engine.PathID) *flow {
+	for _, f := range c.flows {
+		if f.id == id {
+			return f
+		}
+	}
+	return nil
+}
+
+// measure refreshes what the kernel says of a flow when that is older than age, and tells the engine
+// when the peer's TCP has acknowledged more.
+func (c *Conn) measure(now time.Duration, f *flow, age time.Duration) {
+	if f.raw == nil || f.gone || f.statsAt != 0 && now-f.statsAt < age {
+		return
+	}
+	f.statsAt = now
+	acked := f.stats.Acked
+	if f.raw.Stats(&f.stats) != nil {
+		return
+	}
+	f.f.SetStats(f.stats)
+	f.adapt(now)
+	if f.stats.Acked > acked {
+		c.eng.HandleProgress(now, f.id)
+	}
+}
+
+const (
+	// A flow queues what its path delivers in these times, the socket (beyond what is in flight) and
+	// the flow itself: enough to keep the path busy between two looks at it, and little enough for
+	// the scheduler to see a slow path fill up.
+	socketTime = 8 * time.Millisecond
+	queueTime  = 16 * time.Millisecond
+
+	minLowat, maxLowat = 16 << 10, 256 << 10
+	minCap, maxCap     = 64 << 10, 1 << 20
+)
+
+// adapt follows the path's rate. While the socket is never full the rate is the application's, not the
+// path's: then nothing shrinks.
+func (f *flow) adapt(now time.Duration) {
+	full := f.wasFull || f.blocked
+	f.wasFull = false
+	rate := f.stats.DeliveryRate
+	if rate <= 0 || rate <= f.rate && !full || rate > f.rate-f.rate/4 && rate < f.rate+f.rate/4 {
+		return
+	}
+	f.rate = rate
+	f.f.SetCap(now, int(min(max(over(rate, queueTime), minCap), maxCap)))
+	if lowat := int(min(max(over(rate, socketTime), minLowat), maxLowat)); lowat != f.lowat {
+		f.lowat = lowat
+		f.raw.SetLowat(lowat)
+	}
+}
+
+// over is how many bytes move at rate (bytes per second) in d.
+func over(rate int64, d time.Duration) int64 { return int64(float64(rate) * d.Seconds()) }

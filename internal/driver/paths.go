@@ -1,0 +1,283 @@
+package driver
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"time"
+
+	"github.com/mptcp-go/mptcp/engine"
+	"github.com/mptcp-go/mptcp/extapi"
+	"github.com/mptcp-go/mptcp/scheduler"
+)
+
+// ErrFull says that the connection takes no further subflow, or is closed.
+var ErrFull = errors.New("driver: the connection takes no further subflow")
+
+// joins are subflows on their way.
+type joins struct {
+	ctx     context.Context
+	stop    context.CancelFunc
+	pending []*attempt
+}
+
+// attempt is an OpenSubflow that waits for its result.
+type attempt struct {
+	n    uint32
+	path engine.PathID // once the subflow exists
+	done chan struct{}
+	err  error
+}
+
+func (j *joins) cancel() {
+	if j.stop != nil {
+		j.stop()
+	}
+	for _, a := range j.pending {
+		a.finish(errClosed)
+	}
+	j.pending = nil
+}
+
+func (a *attempt) finish(err error) {
+	a.err = err
+	close(a.done)
+}
+
+// settle ends the attempts that match with err.
+func (j *joins) settle(match func(*attempt) bool, err error) {
+	keep := j.pending[:0]
+	for _, a := range j.pending {
+		if match(a) {
+			a.finish(err)
+			continue
+		}
+		keep = append(keep, a)
+	}
+	clear(j.pending[len(keep):])
+	j.pending = keep
+}
+
+// event looks for news of subflows that somebody waits for.
+func (j *joins) event(ev extapi.Event) {
+	if len(j.pending) == 0 {
+		return
+	}
+	switch e := ev.(type) {
+	case extapi.SubflowEstablished:
+		j.settle(func(a *attempt) bool { return a.path == e.Info.ID }, nil)
+	case extapi.SubflowClosed:
+		err := e.Err
+		if err == nil {
+			err = ErrFull
+		}
+		j.settle(func(a *attempt) bool { return a.path == e.Info.ID }, err)
+	}
+}
+
+// pollJoins starts the subflows that the engine asks for.
+func (c *Conn) pollJoins() {
+	for {
+		r, ok := c.eng.PollJoin()
+		if !ok {
+			return
+		}
+		if c.joins.ctx == nil {
+			c.joins.ctx, c.joins.stop = context.WithCancel(context.Background())
+		}
+		go c.join(c.joins.ctx, r)
+	}
+}
+
+// join opens one subflow.
+func (c *Conn) join(ctx context.Context, r engine.JoinRequest) {
+	if c.p.JoinTimeout > 0 {
+		var stop context.CancelFunc
+		ctx, stop = context.WithTimeout(ctx, c.p.JoinTimeout)
+		defer stop()
+	}
+	err := errors.ErrUnsupported
+	var s Subflow
+	if c.p.Join != nil {
+		s, err = c.p.Join(ctx, c, r)
+	}
+	if err == nil {
+		_, err = c.Attach(s)
+		if err == nil {
+			return
+		}
+	}
+	var refused *Refusal
+	c.mu.Lock()
+	now := c.now()
+	c.eng.JoinFailed(now, r.Attempt, err, errors.As(err, &refused))
+	c.joins.settle(func(a *attempt) bool { return a.n == r.Attempt }, err)
+	c.leave(now)
+}
+
+// Attach makes s a subflow of the connection. On an error its socket is closed.
+func (c *Conn) Attach(s Subflow) (engine.PathID, error) {
+	f := &flow{f: s.Flow, net: s.Net, raw: s.Raw, prologue: s.Prologue, intake: s.Intake, joining: s.Params.Joining}
+	c.mu.Lock()
+	c.settleDirect()
+	now := c.now()
+	if s.Hold > 0 {
+		f.hold = now + s.Hold
+	}
+	if s.Intake != nil && s.Timeout > 0 {
+		f.until = now + s.Timeout
+	}
+	if !c.life.ended {
+		f.id = c.eng.AddFlow(now, s.Flow, s.Params)
+	}
+	if f.id == 0 {
+		c.leave(now)
+		s.Flow.Release()
+		resetOnClose(s.Net)
+		s.Net.Close()
+		return 0, ErrFull
+	}
+	s.Bind(c.eng, f.id)
+	c.enrol(f)
+	for _, a := range c.joins.pending {
+		if a.n == s.Params.Attempt && a.n != 0 {
+			a.path = f.id
+		}
+	}
+	c.measure(now, f, 0)
+	if s.Established {
+		c.eng.HandleEstablished(now, f.id)
+	}
+	if len(s.Rest) > 0 {
+		if err := c.feed(now, f, s.Rest); err != nil {
+			c.refuse(now, f, err)
+		}
+	}
+	c.leave(now)
+	return f.id, nil
+}
+
+// enrol finds who reads a new flow: the reader role, or a goroutine of its own.
+func (c *Conn) enrol(f *flow) {
+	c.flows = append(c.flows, f)
+	if f.own = f.raw == nil || !c.watchable(f); f.own {
+		c.owns++
+		go c.readOwn(f)
+		return
+	}
+	c.raws++
+	c.role.interrupt()
+}
+
+// watchable makes the poll set ready for one more flow.
+func (c *Conn) watchable(f *flow) bool {
+	r := &c.role
+	if r.set != nil {
+		return r.set.add(f) == nil
+	}
+	if c.raws == 0 {
+		return true
+	}
+	set, err := newPollSet()
+	if err != nil {
+		return false
+	}
+	if set.add(f) != nil {
+		set.close()
+		return false
+	}
+	for _, x := range c.flows {
+		if !x.own && !x.eof && x != f && set.add(x) != nil {
+			set.close()
+			return false
+		}
+	}
+	r.set = set
+	return true
+}
+
+// OpenSubflow opens a subflow and waits until it is usable or refused. Zero addresses: any.
+func (c *Conn) OpenSubflow(ctx context.Context, local, remote netip.AddrPort) (extapi.PathID, error) {
+	c.mu.Lock()
+	now := c.now()
+	if c.life.over {
+		c.mu.Unlock()
+		return 0, errClosed
+	}
+	n, err := c.eng.RequestJoin(now, local, remote)
+	if err != nil {
+		c.leave(now)
+		return 0, err
+	}
+	a := &attempt{n: n, done: make(chan struct{})}
+	c.joins.pending = append(c.joins.pending, a)
+	c.leave(now)
+	select {
+	case <-a.done:
+	case <-ctx.Done():
+		c.mu.Lock()
+		select {
+		case <-a.done: // a result wins
+		default:
+			c.joins.settle(func(x *attempt) bool { return x == a }, context.Cause(ctx))
+		}
+		c.mu.Unlock()
+	}
+	return a.path, a.err
+}
+
+// CloseSubflow closes a subflow once its data is safe elsewhere.
+func (c *Conn) CloseSubflow(id extapi.PathID) error {
+	return c.change(func(now time.Duration) error { return c.eng.CloseFlow(now, id) })
+}
+
+// SetBackup asks the peer (MP_PRIO) to use a subflow only when no other works, or as any other.
+func (c *Conn) SetBackup(id extapi.PathID, backup bool) error {
+	return c.change(func(now time.Duration) error { return c.eng.SetBackup(now, id, backup) })
+}
+
+// SetPathPolicy replaces the policy; subflows follow.
+func (c *Conn) SetPathPolicy(p extapi.PathPolicy) error {
+	return c.change(func(now time.Duration) error { return c.eng.SetPolicy(now, p) })
+}
+
+// SetScheduler replaces the scheduler.
+func (c *Conn) SetScheduler(f scheduler.Factory) error {
+	return c.change(func(now time.Duration) error {
+		c.eng.SetScheduler(now, f.New(), f.Name())
+		return nil
+	})
+}
+
+// AddLocalAddr makes an address available to the connection (RFC 6897 section 5.3.3).
+func (c *Conn) AddLocalAddr(a netip.AddrPort) error {
+	return c.change(func(now time.Duration) error { return c.eng.AddLocalAddr(now, a) })
+}
+
+// RemoveLocalAddr withdraws an address and closes its subflows.
+func (c *Conn) RemoveLocalAddr(a netip.AddrPort) error {
+	return c.change(func(now time.Duration) error { return c.eng.RemoveLocalAddr(now, a) })
+}
+
+// SetLocalAddrs tells which local addresses there are.
+func (c *Conn) SetLocalAddrs(l []extapi.Candidate) {
+	c.Update(func(now time.Duration, e *engine.Conn) { e.SetLocalAddrs(now, l) })
+}
+
+// SetAnnounce tells which addresses to announce (ADD_ADDR); scoped keeps back those outside the
+// scope that the connection arrived on.
+func (c *Conn) SetAnnounce(l []netip.AddrPort, scoped bool) {
+	c.Update(func(now time.Duration, e *engine.Conn) { e.SetAnnounce(now, l, scoped) })
+}
+
+func (c *Conn) change(f func(now time.Duration) error) error {
+	c.mu.Lock()
+	if c.life.over {
+		c.mu.Unlock()
+		return errClosed
+	}
+	now := c.now()
+	err := f(now)
+	c.leave(now)
+	return err
+}

@@ -1,0 +1,96 @@
+package driver
+
+import (
+	"errors"
+	"io"
+
+	"github.com/mptcp-go/mptcp/internal/pool"
+)
+
+// writePiece is how much of a Write goes to the engine before the flows write it out: it is still in
+// the processor's cache then.
+const writePiece = 256 << 10
+
+// Write writes all of b as net.Conn's Write does.
+func (c *Conn) Write(b []byte) (int, error) {
+	c.mu.Lock()
+	c.wr.enter(&c.mu)
+	n, err := c.writeTurn(b)
+	now := c.now()
+	if c.role.user == userWrite {
+		c.give(now)
+	}
+	c.wr.leave()
+	c.leave(now)
+	return n, err
+}
+
+// writeTurn is Write for the caller whose turn it is.
+func (c *Conn) writeTurn(b []byte) (n int, err error) {
+	c.unhold()
+	for {
+		now := c.now()
+		if err := c.wr.check(now); err != nil {
+			return n, err
+		}
+		m, err := c.eng.Write(now, b[n:min(len(b), n+writePiece)])
+		n += m
+		if err != nil || n == len(b) {
+			return n, err
+		}
+		if m > 0 {
+			c.flush()
+			continue
+		}
+		c.waitWrite()
+	}
+}
+
+// waitWrite waits until Write has room. If nobody reads the sockets, it reads the acknowledgements
+// itself.
+func (c *Conn) waitWrite() {
+	c.wr.blocked = true
+	if c.role.user == userWrite || c.take(userWrite) {
+		c.prepare()
+		if c.wr.check(c.now()) == nil && !c.eng.Writable() {
+			c.step(nil, true)
+		}
+		if c.raws == 0 {
+			c.give(c.now())
+		}
+	} else {
+		c.wr.announce()
+		c.prepare()
+		c.wr.wait(&c.mu)
+	}
+	c.wr.blocked = false
+}
+
+// unhold lets prologues leave: here is the company that they waited for.
+func (c *Conn) unhold() {
+	for _, f := range c.flows {
+		f.hold = 0
+	}
+}
+
+// ReadFrom writes what r delivers until EOF.
+func (c *Conn) ReadFrom(r io.Reader) (total int64, err error) {
+	chunk := pool.Get(pool.MaxSize)
+	defer chunk.Release()
+	for {
+		n, rerr := r.Read(chunk.Bytes())
+		if n > 0 {
+			m, werr := c.Write(chunk.Bytes()[:n])
+			total += int64(m)
+			if werr != nil {
+				return total, werr
+			}
+		}
+		if errors.Is(rerr, io.EOF) {
+			return total, nil
+		}
+		if rerr != nil {
+			return total, rerr
+		}
+	}
+}
