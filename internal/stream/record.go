@@ -120,25 +120,25 @@ func (f *Flow) deliver(now time.Duration, p pool.Ref) {
 
 // keep returns a reference to payload that may outlive the caller's buffer. A piece that fills a fair
 // part of its chunk is kept in it: else a few bytes could hold a large buffer for long.
-func (in *input) keep(p pool.Ref) pool.Ref {
+func (i *input) keep(p pool.Ref) pool.Ref {
 	if p.C != nil && p.Len() >= p.C.Cap()/4 {
 		return p.Retain()
 	}
-	if in.chunk != nil && in.chunk.Cap()-in.fill < p.Len() {
-		in.releaseChunk()
+	if i.chunk != nil && i.chunk.Cap()-i.fill < p.Len() {
+		i.releaseChunk()
 	}
-	if in.chunk == nil {
-		in.chunk = pool.Get(min(pool.MaxSize, max(p.Len(), copyFloor)))
+	if i.chunk == nil {
+		i.chunk = pool.Get(min(pool.MaxSize, max(p.Len(), copyFloor)))
 	}
-	b := in.chunk.Bytes()[in.fill : in.fill+p.Len() : in.fill+p.Len()]
-	in.fill += copy(b, p.B)
-	return pool.Ref{C: in.chunk, B: b}.Retain()
+	b := i.chunk.Bytes()[i.fill : i.fill+p.Len() : i.fill+p.Len()]
+	i.fill += copy(b, p.B)
+	return pool.Ref{C: i.chunk, B: b}.Retain()
 }
 
-func (in *input) releaseChunk() {
-	if in.chunk != nil {
-		in.chunk.Release()
-		in.chunk, in.fill = nil, 0
+func (i *input) releaseChunk() {
+	if i.chunk != nil {
+		i.chunk.Release()
+		i.chunk, i.fill = nil, 0
 	}
 }
 

@@ -135,3 +135,5 @@ func requireViolation(t *testing.T, err error, detail string) {
 	require.ErrorAs(t, err, &p)
 	require.Contains(t, p.Detail, detail)
 }
+
+func copyOf(s string) pool.Ref { return pool.Copy([]byte(s)) }
