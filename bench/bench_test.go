@@ -13,7 +13,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -195,7 +194,7 @@ func TestNamespaceInterruptLeavesNothing(t *testing.T) {
 
 func TestNamespaceKernelJoinsOnLoopback(t *testing.T) {
 	needRoot(t)
-	if b, err := os.ReadFile("/proc/sys/net/mptcp/enabled"); err != nil || strings.TrimSpace(string(b)) != "1" {
+	if !hasMPTCP() {
 		t.Log("this kernel has no MPTCP: nothing to compare with")
 		return
 	}

@@ -57,12 +57,13 @@ func bulk(c *client) (values, error) {
 	if err := c.awaitSubflows(conn); err != nil {
 		return nil, err
 	}
+	writes := room(c.Bytes)
 	here0, there0, err := c.both(false)
 	if err != nil {
 		return nil, err
 	}
 	start := time.Now()
-	if err := push(conn, c.Bytes); err != nil {
+	if err := pushTimed(conn, c.Bytes, writes); err != nil {
 		return nil, err
 	}
 	if _, err := io.ReadFull(conn, make([]byte, 1)); err != nil {
@@ -76,6 +77,7 @@ func bulk(c *client) (values, error) {
 	c.see(conn)
 	chunks := float64(c.Bytes) / chunk
 	return values{
+		"write_p99":   quantiles(*writes)["p99"],
 		"goodput":     float64(c.Bytes) * 8 / took.Seconds() / 1e9,
 		"cpu":         (here1.CPU - here0.CPU + there1.CPU - there0.CPU) / (float64(c.Bytes) / 1e9),
 		"allocs_send": float64(here1.Mallocs-here0.Mallocs) / chunks,
@@ -89,12 +91,13 @@ func bothWays(c *client) (values, error) {
 		return nil, err
 	}
 	defer conn.Close()
+	writes := room(c.Bytes)
 	here0, there0, err := c.both(false)
 	if err != nil {
 		return nil, err
 	}
 	start := time.Now()
-	if err := duplex(conn, c.Bytes); err != nil {
+	if err := duplex(conn, c.Bytes, writes); err != nil {
 		return nil, err
 	}
 	took := time.Since(start)
@@ -104,8 +107,9 @@ func bothWays(c *client) (values, error) {
 	}
 	c.see(conn)
 	return values{
-		"goodput": float64(c.Bytes) * 8 / took.Seconds() / 1e9,
-		"cpu":     (here1.CPU - here0.CPU + there1.CPU - there0.CPU) / (2 * float64(c.Bytes) / 1e9),
+		"write_p99": quantiles(*writes)["p99"],
+		"goodput":   float64(c.Bytes) * 8 / took.Seconds() / 1e9,
+		"cpu":       (here1.CPU - here0.CPU + there1.CPU - there0.CPU) / (2 * float64(c.Bytes) / 1e9),
 	}, nil
 }
 
@@ -375,6 +379,7 @@ func ackDelay(c *client) (values, error) {
 func transfer(c *client) (values, error) {
 	pattern()
 	start := time.Now()
+	v := make(values)
 	var gap time.Duration
 	var end time.Time
 	if c.Upload {
@@ -403,13 +408,15 @@ func transfer(c *client) (values, error) {
 			return nil, err
 		}
 		gap, end = r.gap, r.last
+		if len(r.gaps) > 0 {
+			v["gap_p99"] = quantiles(r.gaps)["p99"] / 1e3
+		}
 		c.see(conn)
 		if _, err := conn.Write([]byte{0}); err != nil {
 			return nil, err
 		}
 	}
-	return values{
-		"goodput": float64(c.Bytes) * 8 / end.Sub(start).Seconds() / 1e6,
-		"stall":   gap.Seconds() * 1e3,
-	}, nil
+	v["goodput"] = float64(c.Bytes) * 8 / end.Sub(start).Seconds() / 1e6
+	v["stall"] = gap.Seconds() * 1e3
+	return v, nil
 }

@@ -33,7 +33,7 @@ type connState struct {
 // default ceiling of 6 MiB, so that nobody loses by a smaller buffer.
 const window = 16 << 20
 
-var contenders = []*contender{tcp, mptcpKernel, yamuxMux, smuxMux, quicGo}
+var contenders = []*contender{ours, tcp, mptcpKernel, yamuxMux, smuxMux, quicGo}
 
 func findContender(name string) *contender {
 	for _, c := range contenders {

@@ -106,10 +106,10 @@ func loopback() (*lab, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = l.all(
-		"ip netns exec %lo sysctl -qw net.ipv4.ip_local_port_range=10240~65535",
-		"ip -n %lo mptcp limits set subflows 8 add_addr_accepted 8",
-	)
+	err = l.sh("ip netns exec %lo sysctl -qw net.ipv4.ip_local_port_range=10240~65535")
+	if err == nil && hasMPTCP() {
+		err = l.sh("ip -n %lo mptcp limits set subflows 8 add_addr_accepted 8")
+	}
 	if err != nil {
 		return nil, errors.Join(err, l.close())
 	}
@@ -121,6 +121,9 @@ const secondAddress = "127.0.0.2"
 
 // setSubflows lets the kernel's MPTCP open this many on loopback.
 func (l *lab) setSubflows(n int) error {
+	if !hasMPTCP() {
+		return nil
+	}
 	if err := l.sh("ip -n %lo mptcp endpoint flush"); err != nil || n < 2 {
 		return err
 	}
@@ -163,11 +166,13 @@ func links(rates []int) (*lab, error) {
 			fmt.Sprintf("tc -n %%r qdisc add dev r%d root tbf rate %dmbit burst 15k latency 100ms", n, rate),
 		)
 	}
-	lines = append(lines,
-		"ip -n %c mptcp limits set subflows 8 add_addr_accepted 8",
-		"ip -n %s mptcp limits set subflows 8 add_addr_accepted 8",
-		"ip -n %c mptcp endpoint add "+clientIP(2)+" dev c2 subflow",
-	)
+	if hasMPTCP() {
+		lines = append(lines,
+			"ip -n %c mptcp limits set subflows 8 add_addr_accepted 8",
+			"ip -n %s mptcp limits set subflows 8 add_addr_accepted 8",
+			"ip -n %c mptcp endpoint add "+clientIP(2)+" dev c2 subflow",
+		)
+	}
 	if err := l.all(lines...); err != nil {
 		return nil, errors.Join(err, l.close())
 	}

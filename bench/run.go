@@ -70,6 +70,10 @@ func runAll(ctx context.Context, o *options, command string) (*report, error) {
 	if err != nil {
 		return nil, fmt.Errorf("bench: no contender is called %w; see -h", err)
 	}
+	if !hasMPTCP() {
+		fmt.Fprintln(os.Stderr, "the kernel's MPTCP is absent or off (net.mptcp.enabled): left out")
+		chosen = slices.DeleteFunc(chosen, func(c *contender) bool { return c == mptcpKernel })
+	}
 	sweep()
 	r := &run{options: o, rep: newReport(command, o), started: time.Now()}
 	for _, k := range todo {
@@ -133,12 +137,27 @@ func (r *run) controls(k *work) []string {
 	if k.links != nil {
 		list = r.linkCC
 		if list == "" {
-			b, _ := os.ReadFile("/proc/sys/net/ipv4/tcp_congestion_control")
-			list = strings.TrimSpace(string(b))
+			list = kernelSetting("net/ipv4/tcp_congestion_control")
 		}
 	}
-	return strings.Split(list, ",")
+	known := strings.Fields(kernelSetting("net/ipv4/tcp_available_congestion_control"))
+	return slices.DeleteFunc(strings.Split(list, ","), func(cc string) bool {
+		missing := !slices.Contains(known, cc)
+		if missing {
+			fmt.Fprintf(os.Stderr, "%s: this kernel has no %s (it has %s): left out\n", k.name, cc, strings.Join(known, ", "))
+		}
+		return missing
+	})
 }
+
+// kernelSetting reads a sysctl; "" when there is no such thing.
+func kernelSetting(name string) string {
+	b, _ := os.ReadFile("/proc/sys/" + name)
+	return strings.TrimSpace(string(b))
+}
+
+// hasMPTCP says whether the kernel speaks MPTCP itself.
+func hasMPTCP() bool { return kernelSetting("net/mptcp/enabled") == "1" }
 
 func (r *run) progress(k *work, cc string, l leg, round int, v values, err error) {
 	fmt.Fprintf(os.Stderr, "%6.1fs  %s %s  round %d/%d  %-9s", time.Since(r.started).Seconds(), k.name, cc, round+1, r.rounds, l.name)
@@ -290,8 +309,9 @@ func (r *run) clients(ctx context.Context, k *work, l leg, base *task, control s
 			sum[name] += x
 		}
 	}
-	if l.alone {
-		delete(sum, "stall") // of two connections: no such thing
+	if l.alone { // of two connections: no such thing
+		delete(sum, "stall")
+		delete(sum, "gap_p99")
 	}
 	return sum, state, nil
 }
@@ -346,6 +366,5 @@ func (r *run) watch(ctx context.Context, k *work, round int) (*process, error) {
 
 // machine says where this ran.
 func machine() string {
-	b, _ := os.ReadFile("/proc/sys/kernel/osrelease")
-	return fmt.Sprintf("%d CPUs, Linux %s, %s", runtime.NumCPU(), strings.TrimSpace(string(b)), runtime.Version())
+	return fmt.Sprintf("%d CPUs, Linux %s, %s", runtime.NumCPU(), kernelSetting("kernel/osrelease"), runtime.Version())
 }

@@ -96,7 +96,7 @@ func (s *server) serveConn(c net.Conn) error {
 		_, err := c.Write(h[:1])
 		return err
 	case opDuplex:
-		return duplex(c, n)
+		return duplex(c, n, nil)
 	case opLoad:
 		go func() { _ = push(c, n) }()
 		_, err := io.Copy(io.Discard, c)

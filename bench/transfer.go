@@ -16,16 +16,29 @@ import (
 const chunk = 64 << 10
 
 // push writes n bytes in chunks.
-func push(c net.Conn, n int64) error {
+func push(c net.Conn, n int64) error { return pushTimed(c, n, nil) }
+
+// pushTimed also appends how long each write took, as far as there is room in took.
+func pushTimed(c net.Conn, n int64, took *[]time.Duration) error {
 	b := make([]byte, chunk)
 	for n > 0 {
+		start := time.Now()
 		k, err := c.Write(b[:min(n, chunk)])
 		if err != nil {
 			return err
 		}
+		if took != nil && len(*took) < cap(*took) {
+			*took = append(*took, time.Since(start))
+		}
 		n -= int64(k)
 	}
 	return nil
+}
+
+// room is for the durations of the writes that n bytes take.
+func room(n int64) *[]time.Duration {
+	d := make([]time.Duration, 0, n/chunk+1)
+	return &d
 }
 
 // discard reads n bytes and throws them away.
@@ -42,9 +55,9 @@ func discard(c net.Conn, n int64) error {
 }
 
 // duplex pushes and discards n bytes at once.
-func duplex(c net.Conn, n int64) error {
+func duplex(c net.Conn, n int64, took *[]time.Duration) error {
 	sent := make(chan error, 1)
-	go func() { sent <- push(c, n) }()
+	go func() { sent <- pushTimed(c, n, took) }()
 	err := discard(c, n)
 	return errors.Join(err, <-sent)
 }
@@ -81,6 +94,7 @@ func sendPattern(c net.Conn, n int64) error {
 type received struct {
 	first, last time.Time
 	gap         time.Duration // longest between two reads that brought bytes
+	gaps        []time.Duration
 }
 
 var errCorrupt = errors.New("the bytes are not those that were sent")
@@ -96,6 +110,7 @@ func takePattern(c net.Conn, n int64) (r received, err error) {
 				r.first = now
 			} else {
 				r.gap = max(r.gap, now.Sub(r.last))
+				r.gaps = append(r.gaps, now.Sub(r.last))
 			}
 			r.last = now
 			from := off % period

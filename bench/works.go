@@ -28,9 +28,12 @@ type work struct {
 	skip     []string // contenders that cannot do it
 }
 
-var transferMetrics = []metric{{"goodput", "Mbit/s", true}, {"stall", "ms", false}}
-
-var failMetrics = []metric{{"stall", "ms", false}, {"reused", "s", false}, {"goodput", "Mbit/s", true}}
+// A stall is the longest time between two reads of a transfer that brought bytes, gap_p99 the 99th
+// percentile of all of them, and reused the time from the return of a link until it carries data.
+var (
+	transferMetrics = []metric{{"goodput", "Mbit/s", true}, {"stall", "ms", false}, {"gap_p99", "ms", false}}
+	failMetrics     = []metric{{"stall", "ms", false}, {"reused", "s", false}, {"gap_p99", "ms", false}, {"goodput", "Mbit/s", true}}
+)
 
 // singlePath are the contenders that the works on links leave out.
 var singlePath = []string{"yamux", "smux", "quic"}
@@ -39,14 +42,14 @@ var works = []*work{
 	{
 		name: "bulk", about: "one direction over loopback, 64-KiB writes, 2 subflows; CPU and allocations with it", subflows: 2,
 		metrics: []metric{
-			{"goodput", "Gbit/s", true}, {"cpu", "s/GB", false},
+			{"goodput", "Gbit/s", true}, {"write_p99", "µs", false}, {"cpu", "s/GB", false},
 			{"allocs_send", "per 64 KiB", false}, {"allocs_recv", "per 64 KiB", false},
 		},
 		client: bulk, fill: sized(3<<30, 384<<20),
 	},
 	{
 		name: "duplex", about: "both directions at once over loopback, 64-KiB writes, 2 subflows", subflows: 2,
-		metrics: []metric{{"goodput", "Gbit/s each way", true}, {"cpu", "s/GB", false}},
+		metrics: []metric{{"goodput", "Gbit/s each way", true}, {"write_p99", "µs", false}, {"cpu", "s/GB", false}},
 		client:  bothWays, fill: sized(1<<30, 128<<20),
 	},
 	{
@@ -98,7 +101,7 @@ var works = []*work{
 	},
 	{
 		name: "failgood", about: "50+50 Mbit/s, one link silently dead from 4 s on", links: []int{50, 50}, fails: true, forGood: true,
-		metrics: []metric{failMetrics[0], failMetrics[2]}, client: transfer, skip: singlePath,
+		metrics: []metric{failMetrics[0], failMetrics[2], failMetrics[3]}, client: transfer, skip: singlePath,
 	},
 }
 

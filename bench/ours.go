@@ -1,0 +1,61 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/mptcp-go/mptcp"
+	"github.com/mptcp-go/mptcp/extapi"
+)
+
+// ours is this library as a program would use it: a known peer, and no option that a user would not
+// set. On loopback the listener announces a second address where a work wants two subflows.
+var ours = &contender{
+	name:  "ours",
+	about: "this library, stream carrier, known peer",
+	listen: func(t *task) (net.Listener, error) {
+		lc := &mptcp.ListenConfig{Config: mptcp.Config{Mode: mptcp.ModeStream}}
+		for _, s := range t.Announce {
+			a, err := netip.ParseAddrPort(s)
+			if err != nil {
+				return nil, err
+			}
+			lc.Announce = append(lc.Announce, a)
+		}
+		return lc.Listen(context.Background(), "tcp", t.Addr)
+	},
+	dialer: func(t *task) (dialFunc, error) {
+		d := &mptcp.Dialer{Config: mptcp.Config{Mode: mptcp.ModeStream, Peers: []string{t.Addr}}}
+		return func(ctx context.Context) (net.Conn, error) { return d.DialContext(ctx, "tcp", t.Addr) }, nil
+	},
+	look: lookOurs,
+	flush: func(ctx context.Context, c net.Conn) error {
+		return c.(*mptcp.Conn).Flush(ctx)
+	},
+}
+
+func lookOurs(c net.Conn) (s connState) {
+	m, ok := c.(*mptcp.Conn)
+	if !ok {
+		return s
+	}
+	if !m.Multipath() {
+		return connState{CC: "fell back to TCP", Subflows: 1}
+	}
+	var names []string
+	for _, f := range m.Subflows() {
+		if f.State == extapi.StateActive || f.State == extapi.StateStale {
+			s.Subflows++
+		}
+		if !slices.Contains(names, f.Congestion) {
+			names = append(names, f.Congestion)
+		}
+	}
+	s.CC = strings.Join(names, "+")
+	return s
+}
