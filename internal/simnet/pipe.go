@@ -170,7 +170,8 @@ type receiver struct {
 	out    []*packet // beyond next, ordered
 	held   []byte    // while the reader pauses
 	paused bool
-	dead   bool   // its owner has aborted: what arrives is answered with a reset
+	dead   bool   // its owner has aborted: whatever arrives is answered with a reset
+	deaf   bool   // its owner has closed: data that arrives is answered with a reset
 	first  func() // called before the first packet is looked at
 	refuse func()
 	fin    int64 // offset of the end of the stream, plus 1; 0: unknown
@@ -182,7 +183,7 @@ func (p *Pipe) arrive(k *packet) {
 		return
 	}
 	r := &p.recv
-	if r.dead {
+	if r.dead || r.deaf && len(k.data) > 0 {
 		r.refuse()
 		return
 	}
@@ -199,7 +200,11 @@ func (p *Pipe) arrive(k *packet) {
 	}
 	var ready []byte
 	for len(r.out) > 0 && r.out[0].seq <= r.next {
-		ready = append(ready, r.out[0].data...)
+		if ready == nil {
+			ready = r.out[0].data[:len(r.out[0].data):len(r.out[0].data)] // one packet, as a rule: no copy
+		} else {
+			ready = append(ready, r.out[0].data...)
+		}
 		r.next += int64(len(r.out[0].data))
 		r.out = r.out[1:]
 	}

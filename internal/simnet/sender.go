@@ -33,6 +33,7 @@ type sender struct {
 
 	cwnd, ssthresh int64
 	inFlight       int64
+	lost           int   // packets known to be lost and not yet sent again
 	recover        int64 // losses below it belong to a reduction already made
 
 	srtt, rttvar, minRTT time.Duration
@@ -51,9 +52,9 @@ func (p *Pipe) pump() {
 	if p.err != nil || s.dead {
 		return
 	}
-	for _, k := range s.packets {
-		if k.lost && s.inFlight < s.cwnd {
-			p.resend(k)
+	for i := 0; i < len(s.packets) && s.lost > 0 && s.inFlight < s.cwnd; i++ {
+		if s.packets[i].lost {
+			p.resend(s.packets[i])
 		}
 	}
 	for p.err == nil && s.inFlight < s.cwnd {
@@ -78,6 +79,9 @@ func (p *Pipe) pump() {
 
 func (p *Pipe) transmit(k *packet) {
 	s := &p.send
+	if k.lost {
+		s.lost--
+	}
 	k.sent, k.ackedAt, k.lost = p.sim.now, s.una, false
 	s.inFlight += int64(len(k.data))
 	if !s.rto.Pending() {
@@ -98,6 +102,7 @@ func (p *Pipe) transmit(k *packet) {
 
 func (p *Pipe) lose(k *packet) {
 	k.lost = true
+	p.send.lost++
 	p.send.inFlight -= int64(len(k.data))
 }
 
@@ -155,6 +160,9 @@ func (p *Pipe) acked(next, edge int64, k *packet, done bool) {
 func (p *Pipe) gone(k *packet) {
 	if !k.gone && !k.lost {
 		p.send.inFlight -= int64(len(k.data))
+	}
+	if k.lost {
+		p.send.lost--
 	}
 	k.gone, k.lost = true, false
 }

@@ -90,7 +90,7 @@ func (s *Socket) Abort() {
 // closed socket does. What was written is still delivered.
 func (s *Socket) Discard() {
 	if s.in.err == nil {
-		s.in.recv.dead = true
+		s.in.recv.deaf = true
 		if len(s.in.recv.held) > 0 {
 			s.sendReset()
 		}
