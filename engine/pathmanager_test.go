@@ -208,6 +208,20 @@ func TestLazyStart(t *testing.T) {
 	}
 }
 
+func TestWakeNeverSpinsAndNeverForgets(t *testing.T) {
+	b := newPlanBed(t, extapi.PathPolicy{}, local("eth0", "10.0.0.1"), local("wlan0", "10.0.1.1"))
+	at, ok := b.plan.wake()
+	require.True(t, ok, "not drained yet")
+	require.Equal(t, b.now+undrained, at)
+	b.wants("wlan0>10.0.9.9:80")
+	_, ok = b.plan.wake()
+	require.False(t, ok)
+	b.plan.client = false
+	b.plan.touch(b.now)
+	_, ok = b.plan.wake()
+	require.False(t, ok, "a server plans nothing")
+}
+
 func TestServerOpensNothingByItself(t *testing.T) {
 	b := newPlanBed(t, extapi.PathPolicy{}, local("eth0", "10.0.0.1"), local("wlan0", "10.0.1.1"))
 	b.plan.client = false

@@ -127,13 +127,21 @@ func (p *pathPlanner) tick(now time.Duration) { p.now = max(p.now, now) }
 // poll is next at the time of the latest input.
 func (p *pathPlanner) poll() (JoinRequest, bool) { return p.next(p.now) }
 
-// wake returns when next may have something without a further input. It holds once next has been
-// drained.
+// undrained is how soon the owner is reminded to drain next when it has not after an input.
+const undrained = 10 * time.Millisecond
+
+// wake returns when next may have something without a further input. It is exact once next has been
+// drained; before that it is a little after now, and never now, so that an owner who has reasons not
+// to drain does not spin.
 func (p *pathPlanner) wake() (time.Duration, bool) {
-	if p.stopped || !p.ready {
+	switch {
+	case p.stopped || !p.ready || !p.client:
 		return 0, false
+	case p.dirty || p.version != p.book.version || p.hasDue && p.due <= p.now:
+		return p.now + undrained, true
+	default:
+		return p.due, p.hasDue
 	}
-	return p.due, p.hasDue
 }
 
 // pollCancel returns the attempt of a join that is no longer wanted: the driver may drop it. Its
