@@ -170,6 +170,7 @@ func (c *Conn) end(now time.Duration, err error) {
 		return
 	}
 	c.closing.ended, c.closing.err = true, err
+	c.paths.stop(now)
 	for _, s := range c.flows {
 		s.state = extapi.StateClosed
 		s.rx.drop()

@@ -44,7 +44,11 @@ func (c *Conn) PollJoin() (JoinRequest, bool) {
 	if !c.established || c.closed() || c.closing.finished || c.fall.infinite {
 		return JoinRequest{}, false
 	}
-	return c.paths.poll()
+	r, ok := c.paths.poll()
+	if !ok {
+		c.replan(c.paths.now) // what is due later is known only now
+	}
+	return r, ok
 }
 
 // PollCancel returns the attempt of a JoinRequest that is no longer wanted. The driver may drop it

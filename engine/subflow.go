@@ -316,6 +316,7 @@ func (c *Conn) removeFlow(now time.Duration, s *subflow, orderly bool) {
 	case refusedReset(s.err):
 		c.paths.refused(now, s.id)
 	default:
+		c.paths.setRTT(s.id, s.stats.SRTT)
 		c.paths.lost(now, s.id, wasActive)
 	}
 	c.event(extapi.SubflowClosed{Info: c.subflowInfo(s), Err: s.err})
