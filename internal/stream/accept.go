@@ -150,11 +150,7 @@ func (o *Opening) feed(b []byte) (done bool, err error) {
 
 // setReadDeadline bounds reading; 0 lifts the bound.
 func setReadDeadline(nc net.Conn, d time.Duration) {
-	t := time.Time{}
-	if d > 0 {
-		t = time.Now().Add(d)
-	}
-	_ = nc.SetReadDeadline(t)
+	_ = nc.SetReadDeadline(driver.Deadline(d))
 }
 
 // smallEarly is early data that the application is likely to answer at once: our answer to the
@@ -185,6 +181,10 @@ func Server(ctx context.Context, o *Opening, p Params) (*driver.Conn, error) {
 	return c, nil
 }
 
+// joinPatience is how long a join waits for the handshake of the connection that it belongs to: it
+// may have overtaken that on a faster path.
+const joinPatience = time.Second
+
 // ServeJoin answers a join (KindJoin) in the caller's goroutine. The checks that cost little come
 // first, the HMACs last (RFC 8684 section 3.2). After an error the connection is closed.
 func ServeJoin(ctx context.Context, o *Opening, lookup func(token uint32) (*driver.Conn, bool), timeout time.Duration) error {
@@ -195,6 +195,9 @@ func ServeJoin(ctx context.Context, o *Opening, lookup func(token uint32) (*driv
 	}
 	var r *engine.JoinResponder
 	var p engine.FlowParams
+	wait, stop := context.WithTimeout(ctx, joinPatience)
+	c.AwaitEstablished(wait)
+	stop()
 	nonce, err := c.Nonce()
 	if err == nil {
 		r, p, err = accept(c, o, uint32(nonce))

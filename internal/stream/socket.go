@@ -48,9 +48,5 @@ func addrPort(a net.Addr) netip.AddrPort {
 
 // setDeadline bounds a handshake; 0 lifts the bound.
 func setDeadline(nc net.Conn, d time.Duration) {
-	t := time.Time{}
-	if d > 0 {
-		t = time.Now().Add(d)
-	}
-	_ = nc.SetDeadline(t)
+	_ = nc.SetDeadline(driver.Deadline(d))
 }
