@@ -27,7 +27,7 @@ type estimate struct {
 
 	token   uint32
 	waiting bool // an ECHO is out: there is never a second one
-	frozen  bool // it has been made and has not begun to leave
+	frozen  bool // it has been made and, as far as we know, not begun to leave
 	probe   bool // send one also without data
 	sentAt  time.Duration
 	upTo    uint64 // payload bytes before it
@@ -89,10 +89,11 @@ func (e *estimate) retry(now time.Duration) {
 
 // handleReply takes an ECHO_REPLY and says whether it answers our ECHO.
 func (e *estimate) handleReply(now time.Duration, data []byte, cfg *FlowConfig, q *output) bool {
-	if !e.waiting || e.frozen || binary.BigEndian.Uint32(data) != e.token {
+	if !e.waiting || binary.BigEndian.Uint32(data) != e.token {
 		return false
 	}
-	e.waiting, e.probe = false, false
+	// The reply may be here before the writer has come back with Wrote.
+	e.waiting, e.probe, e.frozen = false, false, false
 	e.sample(now - e.sentAt)
 	if got := e.upTo - e.acked; e.upTo > e.acked {
 		if dt := now - max(e.ackedAt, e.sentAt-(now-e.sentAt)); dt > 0 {
@@ -101,11 +102,15 @@ func (e *estimate) handleReply(now time.Duration, data []byte, cfg *FlowConfig, 
 		}
 		e.acked, e.ackedAt = e.upTo, now
 	}
-	if cfg.EstimateStats && q.sent-e.acked > tail {
+	if cfg.EstimateStats && e.missing(q) > tail {
 		e.probe = true
 	}
 	return true
 }
+
+// missing is how many payload bytes have left and not arrived, as far as replies tell. A reply can
+// be ahead of Wrote.
+func (e *estimate) missing(q *output) int64 { return max(0, int64(q.sent-e.acked)) }
 
 // sample is RFC 6298 section 2.
 func (e *estimate) sample(rtt time.Duration) {
@@ -124,7 +129,7 @@ func (e *estimate) sample(rtt time.Duration) {
 // handleDataAck settles the tail of what was sent. It is no measure of more: DATA_ACK also moves for
 // data that another path has brought.
 func (e *estimate) handleDataAck(now time.Duration, ack uint64, q *output) {
-	if int64(ack-q.lastDSN) >= 0 && !q.half() && q.sent > e.acked && q.sent-e.acked <= tail {
+	if int64(ack-q.lastDSN) >= 0 && !q.half() && e.missing(q) > 0 && e.missing(q) <= tail {
 		e.acked, e.ackedAt = q.sent, now
 	}
 }
@@ -132,7 +137,7 @@ func (e *estimate) handleDataAck(now time.Duration, ack uint64, q *output) {
 // wrote takes note of what has left.
 func (e *estimate) wrote(cfg *FlowConfig, q *output) {
 	e.frozen = e.frozen && q.off == 0
-	if cfg.EstimateStats && q.n == 0 && !e.waiting && q.sent-e.acked > tail {
+	if cfg.EstimateStats && q.n == 0 && !e.waiting && e.missing(q) > tail {
 		e.probe = true
 	}
 }
@@ -142,7 +147,7 @@ func (e *estimate) inFlight(q *output) int64 {
 	if e.has && e.sock.InFlight >= 0 {
 		return e.sock.InFlight + max(0, e.sock.Unsent)
 	}
-	return int64(q.sent - e.acked)
+	return e.missing(q)
 }
 
 // window is how much an estimated path is given: replies come once per round trip, so that a full
@@ -164,7 +169,7 @@ func (f *Flow) Stats(now time.Duration) engine.FlowStats {
 	if !e.has {
 		return engine.FlowStats{
 			SRTT: e.srtt, RTTVar: e.rttvar, MinRTT: e.minRTT, CWnd: -1,
-			InFlight: int64(q.sent - e.acked), Unsent: int64(q.queued), DeliveryRate: e.rate,
+			InFlight: e.missing(q), Unsent: int64(q.queued), DeliveryRate: e.rate,
 			Acked: int64(e.acked), Retransmitted: -1, LastProgress: e.lastRx, Congestion: "kernel",
 		}
 	}

@@ -61,6 +61,36 @@ func TestProbe(t *testing.T) {
 	require.Zero(t, a.Pending())
 }
 
+// The peer's reply can overtake the writer on its way back from the system call.
+func TestReplyBeforeWrote(t *testing.T) {
+	a, r := established(t, FlowConfig{EstimateStats: true})
+	b, _ := established(t, FlowConfig{})
+	send(a, 0, 1, payload(50_000, 0))
+	var wire []byte
+	for _, s := range a.Gather(nil) {
+		wire = append(wire, s...)
+	}
+	a.Wrote(0, 1000)
+	require.NoError(t, b.Feed(ms, wire[:1000]))
+	require.NoError(t, a.Feed(2*ms, drain(b, ms, 0)))
+	require.Equal(t, []string{"progress"}, r.events)
+
+	a.Probe(2 * ms)
+	var rest []byte
+	for _, s := range a.Gather(nil) {
+		rest = append(rest, s...)
+	}
+	require.NoError(t, b.Feed(3*ms, rest))
+	require.NoError(t, a.Feed(4*ms, drain(b, 3*ms, 0)))
+	require.EqualValues(t, 0, a.Stats(0).InFlight, "never negative")
+	a.Wrote(4*ms, len(rest))
+	out := drain(a, 4*ms, 0)
+	require.NoError(t, b.Feed(5*ms, out))
+	require.NoError(t, a.Feed(6*ms, drain(b, 5*ms, 0)))
+	require.Zero(t, a.Stats(0).InFlight)
+	require.False(t, a.est.waiting, "no reply is lost")
+}
+
 // Without TCP_INFO, an echo says what has arrived, whatever DATA_ACK says.
 func TestEstimateStats(t *testing.T) {
 	const rtt, rate = 20 * ms, 1_000_000 // bytes per second

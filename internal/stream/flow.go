@@ -150,11 +150,18 @@ func (f *Flow) room() int {
 			return 0
 		}
 	}
+	busy := f.est.inFlight(&f.out) + int64(f.out.queued)
 	if l := f.window(); l > 0 {
-		n = min(n, int(min(l-f.est.inFlight(&f.out)-int64(f.out.queued), 1<<30)))
+		n = int(min(l-busy, int64(n)))
+	}
+	if n < min(crumb, f.cfg.Cap/4) && busy > 0 && !f.pending {
+		return 0
 	}
 	return max(0, n)
 }
+
+// crumb is a room that is not worth a mapping while anything is on the way: about one TCP segment.
+const crumb = 1400
 
 // window is the limit on the bytes in flight: the engine's, or a guess of what the path holds where
 // nothing but echoes tells; 0: none.

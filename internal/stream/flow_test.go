@@ -181,8 +181,10 @@ func TestRoom(t *testing.T) {
 	require.Equal(t, 2, r.room)
 
 	f.SetStats(engine.FlowStats{InFlight: 300, Unsent: 50})
+	f.Limit(650)
+	require.Equal(t, 300, f.Room())
 	f.Limit(500)
-	require.Equal(t, 150, f.Room())
+	require.Zero(t, f.Room(), "a crumb")
 	f.Limit(100)
 	require.Zero(t, f.Room())
 	f.Limit(0)
