@@ -223,6 +223,16 @@ func (a *addrBook) announceable(c extapi.Candidate) bool {
 	return c.Kind != extapi.KindTunnel
 }
 
+// tunnel says whether the default route leads into a tunnel.
+func (a *addrBook) tunnel() bool {
+	n, ok := a.around()
+	if !ok {
+		return false
+	}
+	_, ok = n.DefaultTunnel()
+	return ok
+}
+
 // lawful leaves the candidates that bypass no VPN: when the default route is a tunnel, other interfaces
 // need a policy that names them.
 func (a *addrBook) lawful(list []extapi.Candidate, p extapi.PathPolicy) []extapi.Candidate {

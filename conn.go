@@ -123,7 +123,8 @@ type backend interface {
 	sockets() []net.Conn
 	paths() pathControl // nil: there is one path, and it is not ours to steer
 	setLinger(sec int) error
-	discard() // nobody has seen this connection
+	silent() bool // accepted without a byte from the peer
+	discard()     // nobody has seen this connection
 }
 
 // fail wraps err in a *net.OpError.

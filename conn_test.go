@@ -124,7 +124,7 @@ func TestCopyBothWays(t *testing.T) {
 	})
 }
 
-// TestSplice proxies through two connections: the copy reaches the kernel's sockets underneath.
+// A proxy's copy reaches the kernel's sockets underneath, where it is spliced.
 func TestCopyFromConnToConn(t *testing.T) {
 	data := bytes.Repeat([]byte("0123456789abcdef"), 1<<16)
 	eachCarrier(t, func(t *testing.T, i int, l *Listener) {
@@ -142,7 +142,9 @@ func TestCopyFromConnToConn(t *testing.T) {
 		got, err := io.ReadAll(to)
 		require.NoError(t, err)
 		require.True(t, bytes.Equal(data, got), "%d bytes of %d", len(got), len(data))
-		require.GreaterOrEqual(t, out.Info().BytesSent, uint64(len(data)))
+		if carriers[i].carrier != extapi.CarrierStream { // there, sent means DATA_ACKed
+			require.GreaterOrEqual(t, out.Info().BytesSent, uint64(len(data)))
+		}
 	})
 }
 

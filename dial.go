@@ -29,10 +29,15 @@ func (x *dial) open(ctx context.Context, r route, connected func()) (*Conn, erro
 	switch {
 	case err == nil:
 		return c, nil
+	case x.h.ctx.Err() != nil:
+		err = net.ErrClosed
 	case ctx.Err() != nil:
 		err = ctx.Err()
 	case isNotStream(err) && !errors.Is(err, ErrNotMultipath):
 		err = fmt.Errorf("%w: %w", ErrNotMultipath, err)
+	}
+	if op, ok := err.(*net.OpError); ok { // it repeats what PathError says
+		err = op.Err
 	}
 	return nil, &PathError{Op: "dial", Local: r.local, Remote: r.remote, Err: err}
 }

@@ -82,6 +82,9 @@ func (d *Dialer) dial(ctx context.Context, network, address string) (*Conn, erro
 	if err != nil {
 		return nil, err
 	}
+	if x.h.ctx.Err() != nil {
+		return nil, net.ErrClosed
+	}
 	defer x.h.rest() // what a failed dial has started
 	lookup := x.h.net.LookupNetIP
 	if d.Resolver != nil {

@@ -1,7 +1,6 @@
 package mptcp
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -136,11 +135,3 @@ func opError(op string, local, remote net.Addr, err error) error {
 
 // network is the name of the network in addresses' errors.
 const network = "mptcp"
-
-// mapContext turns the end of a context into what package net says of it.
-func mapContext(ctx context.Context, err error) error {
-	if ctx.Err() != nil && !errors.Is(err, context.Cause(ctx)) {
-		return context.Cause(ctx)
-	}
-	return err
-}

@@ -55,6 +55,7 @@ func runRace(t *testing.T, ctx context.Context, delay time.Duration, list []atte
 		return conns[i], nil
 	})
 	took = time.Since(start)
+	synctest.Wait()
 	return won, began, took, err
 }
 

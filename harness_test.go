@@ -2,8 +2,10 @@ package mptcp
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
+	"os"
 	"testing"
 	"time"
 
@@ -11,9 +13,22 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/mptcp-go/mptcp/extapi"
+	"github.com/mptcp-go/mptcp/internal/pool"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	code := m.Run()
+	DefaultTransport.Close()
+	if err := goleak.Find(); err != nil && code == 0 {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	if n := pool.Outstanding(); n != 0 && code == 0 {
+		fmt.Fprintln(os.Stderr, n, "pooled buffers were never released")
+		code = 1
+	}
+	os.Exit(code)
+}
 
 // newTransport returns a Transport that ends with the test.
 func newTransport(t testing.TB) *Transport {

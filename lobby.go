@@ -62,18 +62,27 @@ func (l *lobby) shake(g *guest) {
 	g.calm()
 }
 
-// leave gives the place up. From here on the lobby does nothing to the connection.
-func (l *lobby) leave(g *guest) {
+// rushed says whether the wait for a first byte was cut short.
+func (l *lobby) rushed(g *guest) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return g.shoo
+}
+
+// leave gives the place up. From here on the lobby does nothing to the connection; false when it has
+// closed it, or the place was given up before.
+func (l *lobby) leave(g *guest) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if g.at == nil {
-		return
+		return false
 	}
 	l.waits.Remove(g.at)
 	g.at = nil
 	if !g.busy {
 		g.calm()
 	}
+	return true
 }
 
 // calm takes the deadline of evict away.

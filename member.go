@@ -2,6 +2,7 @@ package mptcp
 
 import (
 	"net"
+	"net/netip"
 	"sync/atomic"
 
 	"github.com/mptcp-go/mptcp/engine"
@@ -96,4 +97,22 @@ func (s *shared) rest() {
 	if !s.busy() {
 		s.addrs.idle()
 	}
+}
+
+// listening are the addresses that the Transport's listeners accept connections on, of those in locals.
+func (s *shared) listening(locals []extapi.Candidate) []netip.AddrPort {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []netip.AddrPort
+	for l := range s.listeners {
+		a := addrPort(l.addr)
+		if !a.Addr().IsUnspecified() {
+			list = append(list, a)
+			continue
+		}
+		for _, c := range locals {
+			list = append(list, netip.AddrPortFrom(c.Local.Addr(), a.Port()))
+		}
+	}
+	return list
 }

@@ -7,8 +7,8 @@ import (
 	"net"
 	"net/netip"
 	"slices"
-	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/mptcp-go/mptcp/engine"
 	"github.com/mptcp-go/mptcp/extapi"
@@ -26,23 +26,20 @@ type multi struct {
 	first   net.Conn // the first subflow's socket, while the connection is being made
 	local   netip.Addr
 	remote  netip.AddrPort
-	port    uint16 // of the listener; 0: we dialled
+	port    uint16           // of the listener; 0: we dialled
 	list    []netip.AddrPort // ListenConfig.Announce
-	policy  atomic.Pointer[extapi.PathPolicy]
 	control func(network, address string, c syscall.RawConn) error
 }
 
 func newMulti(m *member, s *settings, nc net.Conn) *multi {
-	b := &multi{
+	return &multi{
 		m: m, s: s, first: nc,
 		local:  addrPort(nc.LocalAddr()).Addr(),
 		remote: addrPort(nc.RemoteAddr()),
 	}
-	b.policy.Store(&s.Paths)
-	return b
 }
 
-// onLoopback says whether the first subflow never leaves this machine.
+// onLoopback says whether the first subflow is on loopback.
 func (b *multi) onLoopback() bool { return b.local.IsLoopback() || b.remote.Addr().IsLoopback() }
 
 // params are the first subflow's, for package stream.
@@ -107,6 +104,8 @@ func (b *multi) adopt(d *driver.Conn) (*Conn, error) {
 func (b *multi) setLocals() {
 	addrs := b.m.s.addrs
 	var list []extapi.Candidate
+	var ours []netip.AddrPort
+	tunnel := false
 	switch {
 	case b.s.bound.IsValid():
 		if c, ok := addrs.find(b.s.bound); ok {
@@ -117,9 +116,14 @@ func (b *multi) setLocals() {
 	case b.onLoopback():
 		list = addrs.loopback()
 	default:
-		list = addrs.lawful(addrs.current(), *b.policy.Load())
+		list = addrs.current()
+		tunnel, ours = addrs.tunnel(), b.m.s.listening(list)
 	}
-	b.SetLocalAddrs(list)
+	b.Update(func(now time.Duration, e *engine.Conn) {
+		e.SetTunnel(now, tunnel)
+		e.SetListening(ours)
+		e.SetLocalAddrs(now, list)
+	})
 	if b.port == 0 {
 		return
 	}
@@ -147,16 +151,7 @@ func (b *multi) openJoin(ctx context.Context, r engine.JoinRequest) (net.Conn, e
 	return nc, err
 }
 
-// SetPathPolicy also decides anew which addresses a VPN leaves to the connection.
-func (b *multi) SetPathPolicy(p extapi.PathPolicy) error {
-	if err := b.Conn.SetPathPolicy(p); err != nil {
-		return err
-	}
-	b.policy.Store(&p)
-	b.setLocals()
-	return nil
-}
-
+func (b *multi) silent() bool            { return false }
 func (b *multi) Multipath() bool         { return true }
 func (b *multi) sockets() []net.Conn     { return b.NetConns() }
 func (b *multi) paths() pathControl      { return b }

@@ -22,6 +22,8 @@ type plain struct {
 	why    extapi.FallbackReason
 	events *plainEvents
 
+	kernel   bool        // the kernel's MPTCP carried it when it was new
+	mute     bool        // accepted without a byte from the peer
 	direct   atomic.Bool // in has nothing left that nc has not
 	sent     atomic.Uint64
 	received atomic.Uint64
@@ -35,6 +37,7 @@ type plain struct {
 func newPlain(nc net.Conn, why extapi.FallbackReason) *plain {
 	p := &plain{nc: nc, in: nc, why: why}
 	p.tcp, _ = nc.(*net.TCPConn)
+	p.kernel = isKernelMPTCP(nc)
 	p.direct.Store(true)
 	return p
 }
@@ -183,6 +186,7 @@ func (p *plain) SetWriteDeadline(t time.Time) error { return p.nc.SetWriteDeadli
 func (p *plain) Context() context.Context           { return p.ctx }
 func (p *plain) sockets() []net.Conn                { return []net.Conn{p.nc} }
 func (p *plain) paths() pathControl                 { return nil }
+func (p *plain) silent() bool                       { return p.mute }
 
 func (p *plain) Watch(ctx context.Context) <-chan extapi.Event { return p.events.watch(ctx) }
 
@@ -193,14 +197,9 @@ func (p *plain) setLinger(sec int) error {
 	return errors.ErrUnsupported
 }
 
-// Multipath asks the kernel: its connection may have fallen back by itself.
-func (p *plain) Multipath() bool {
-	if p.tcp == nil {
-		return false
-	}
-	on, err := p.tcp.MultipathTCP()
-	return err == nil && on
-}
+// Multipath asks the kernel: its connection may have fallen back by itself. package net takes every closed
+// socket for a multipath one, hence what it was when it was new counts too.
+func (p *plain) Multipath() bool { return p.kernel && isKernelMPTCP(p.nc) }
 
 // Flush looks at the kernel's send queue until it is empty.
 func (p *plain) Flush(ctx context.Context) error {

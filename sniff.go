@@ -1,13 +1,16 @@
 package mptcp
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"time"
 
 	"github.com/mptcp-go/mptcp/extapi"
+	"github.com/mptcp-go/mptcp/internal/driver"
 	"github.com/mptcp-go/mptcp/internal/stream"
 )
 
@@ -17,6 +20,9 @@ const prefaceGrace = 10 * time.Millisecond
 
 // errNotOurs ends a connection that RequireMultipath or Secret does not let in.
 var errNotOurs = fmt.Errorf("%w, which this listener requires", ErrNotMultipath)
+
+// errCrowded ends a connection that was silent when others needed its place.
+var errCrowded = errors.New("mptcp: too many connections that say nothing")
 
 // admit takes a fresh connection in. It never blocks.
 func (l *Listener) admit(nc net.Conn) {
@@ -40,13 +46,18 @@ func (l *Listener) admit(nc net.Conn) {
 	}()
 }
 
-// offer queues c for Accept. When nobody accepts for a whole backlog, the newest is turned away.
+// offer queues c for Accept. When nobody accepts for a whole backlog, the newest is turned away; for half a
+// backlog, those that have said nothing: silence must not crowd out who speaks.
 func (l *Listener) offer(c *Conn) {
 	select {
 	case <-l.done:
 		c.discard()
 		return
 	default:
+	}
+	if c.b.silent() && 2*len(l.queue) >= cap(l.queue) {
+		c.discard()
+		return
 	}
 	select {
 	case l.queue <- c:
@@ -67,6 +78,7 @@ func (l *Listener) greet(nc net.Conn, g *guest) (*Conn, error) {
 	case isKernelMPTCP(nc):
 		return l.greetKernel(nc, g)
 	}
+	begin := time.Now()
 	o, err := stream.Sniff(nc, stream.SniffParams{First: l.patience(), Handshake: l.s.HandshakeTimeout, Secret: len(l.s.Secret) > 0})
 	if errors.Is(err, io.EOF) {
 		return nil, nil
@@ -82,7 +94,9 @@ func (l *Listener) greet(nc net.Conn, g *guest) (*Conn, error) {
 		l.lobby.shake(g)
 		return l.acceptStream(nc, o)
 	}
-	return l.acceptPlain(newPlain(nc, extapi.FallbackPeer).after(o.Conn()), g)
+	p := newPlain(nc, extapi.FallbackPeer)
+	p.mute = time.Since(begin) >= l.patience() || l.lobby.rushed(g)
+	return l.acceptPlain(p.after(o.Conn()), g)
 }
 
 // patience is how long to wait for a first byte.
@@ -121,6 +135,8 @@ func (l *Listener) greetKernel(nc net.Conn, g *guest) (*Conn, error) {
 	case !isTimeout(err):
 		nc.Close()
 		return nil, err
+	default:
+		p.mute = true
 	}
 	return l.acceptPlain(p, g)
 }
@@ -160,7 +176,9 @@ func (l *Listener) settingsFor(nc net.Conn) (*settings, error) {
 
 // acceptPlain lets a connection in that this package does not carry itself, if it may.
 func (l *Listener) acceptPlain(p *plain, g *guest) (*Conn, error) {
-	l.lobby.leave(g)
+	if !l.lobby.leave(g) {
+		return nil, errCrowded
+	}
 	s, err := l.settingsFor(p.nc)
 	if err == nil && (len(s.Secret) > 0 || s.RequireMultipath && !p.Multipath()) {
 		err = errNotOurs
@@ -176,7 +194,7 @@ func (l *Listener) acceptPlain(p *plain, g *guest) (*Conn, error) {
 func (l *Listener) acceptStream(nc net.Conn, o *stream.Opening) (*Conn, error) {
 	s, err := l.settingsFor(nc)
 	if err != nil {
-		reset(nc)
+		o.Refuse(ResetProhibited, false)
 		return nil, err
 	}
 	m, err := l.h.newMember()
@@ -184,7 +202,7 @@ func (l *Listener) acceptStream(nc net.Conn, o *stream.Opening) (*Conn, error) {
 		err = m.draw()
 	}
 	if err != nil {
-		reset(nc)
+		o.Refuse(ResetResources, true)
 		if m != nil {
 			m.discard()
 		}
@@ -196,10 +214,51 @@ func (l *Listener) acceptStream(nc net.Conn, o *stream.Opening) (*Conn, error) {
 	p := b.params(l.ctx, false)
 	p.Path = b.describe(extapi.Candidate{})
 	p.Open = b.openJoin
+	var proof chan struct{}
+	if len(s.Secret) > 0 {
+		proof = make(chan struct{}, 1)
+		trace := p.Trace
+		p.Trace = func(i extapi.ConnInfo) extapi.Tracer { return extapi.MultiTracer(trace(i), proofTracer(proof)) }
+	}
 	d, err := stream.Server(l.ctx, o, p)
+	if err == nil && proof != nil {
+		err = l.awaitProof(d, proof)
+	}
 	if err != nil {
 		m.discard()
 		return nil, err
 	}
 	return b.adopt(d)
 }
+
+// awaitProof waits until the peer has shown that it knows the secret: before, the program gets to see nothing of it.
+func (l *Listener) awaitProof(d *driver.Conn, proof <-chan struct{}) error {
+	t := time.NewTimer(l.s.HandshakeTimeout)
+	defer t.Stop()
+	err := os.ErrDeadlineExceeded
+	select {
+	case <-proof:
+		return nil
+	case <-d.Context().Done():
+		err = context.Cause(d.Context())
+	case <-l.ctx.Done():
+		err = net.ErrClosed
+	case <-t.C:
+	}
+	_ = d.Abort(ResetProhibited) // it never was
+	return err
+}
+
+// proofTracer ticks when the connection is established.
+type proofTracer chan struct{}
+
+func (p proofTracer) Trace(_ time.Duration, ev extapi.Event) {
+	if _, ok := ev.(extapi.ConnEstablished); ok {
+		select {
+		case p <- struct{}{}:
+		default: // once is enough
+		}
+	}
+}
+
+func (proofTracer) Close() error { return nil }

@@ -1,0 +1,53 @@
+package mptcp
+
+import (
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/mptcp-go/mptcp/extapi"
+)
+
+func TestControlThatBindsADeviceIsPlain(t *testing.T) {
+	l := listen(t, ListenConfig{})
+	var bound error
+	tr := &Transport{Control: func(_, _ string, c syscall.RawConn) error {
+		return c.Control(func(fd uintptr) { bound = unix.BindToDevice(int(fd), "lo") })
+	}}
+	t.Cleanup(func() { tr.Close() })
+	client, _ := connect(t, Dialer{Transport: tr}, l)
+	if bound != nil {
+		t.Skipf("sockets can't be bound to a device here: %v", bound)
+	}
+	requireCarrier(t, client, extapi.CarrierTCP, extapi.FallbackBound)
+	client, _ = connect(t, Dialer{Transport: tr, Config: Config{Multipath: MultipathOn}}, l)
+	requireCarrier(t, client, extapi.CarrierStream, extapi.FallbackNone)
+}
+
+func TestKernelPeersAreNotScanned(t *testing.T) {
+	requireKernel(t)
+	l := listen(t, ListenConfig{})
+	client, server := connect(t, Dialer{Config: Config{Mode: ModeKernel}}, l)
+	requireCarrier(t, client, extapi.CarrierKernel, extapi.FallbackNone)
+	requireCarrier(t, server, extapi.CarrierKernel, extapi.FallbackNone)
+	require.True(t, server.Multipath())
+	exchange(t, client, server)
+}
+
+func TestAutoFallsBackToTheKernel(t *testing.T) {
+	requireKernel(t)
+	l := listen(t, ListenConfig{Config: Config{Mode: ModeKernel}})
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			closeOnNonsense(c)
+		}
+	}()
+	c := dialTo(t, Dialer{}, l.Addr().String())
+	requireCarrier(t, c, extapi.CarrierKernel, extapi.FallbackNone)
+}
