@@ -105,6 +105,15 @@ func (q *output) pop() {
 	}
 }
 
+// popLast forgets the last record, which has not begun.
+func (q *output) popLast() {
+	r := q.at(q.n - 1)
+	q.queued -= r.ref.Len()
+	r.ref.Release()
+	r.ref = pool.Ref{}
+	q.n--
+}
+
 // drop gives everything back.
 func (q *output) drop() {
 	for q.n > 0 {
@@ -114,22 +123,22 @@ func (q *output) drop() {
 	q.ring, q.opts, q.ctl, q.off = nil, nil, nil, 0
 }
 
-// abort drops everything and leaves MP_TCPRST behind, unless a record is half written.
+// abort drops what has not begun and leaves the options behind that wait (MP_FASTCLOSE may be among
+// them) and MP_TCPRST. A record that is half written is finished before them.
 func (q *output) abort(r engine.ResetReason) {
 	if q.ended {
 		return
 	}
 	q.ended = true
-	half, ctl := q.half(), q.ctl[q.off:]
-	begun := q.off > 0
-	q.drop()
-	if half {
-		return
+	for q.n > 1 || q.n == 1 && !q.half() {
+		q.popLast()
 	}
-	if begun {
-		q.ctl = append(q.ctl, ctl...)
-	}
+	q.ctl = append(q.ctl[:len(q.ctl):len(q.ctl)], q.opts...)
 	q.ctl = options.TCPRst{Reason: uint8(r)}.Append(q.ctl)
+	q.opts = nil
+	if !q.half() {
+		q.ring, q.head = nil, 0
+	}
 }
 
 // ackState is the newest DATA_ACK and window, and what the peer has been told on this flow.
@@ -173,6 +182,9 @@ func (f *Flow) Pending() int {
 	q := &f.out
 	n := len(q.ctl) - q.off
 	if f.aborted {
+		if q.half() {
+			n += q.at(0).total() - q.at(0).off
+		}
 		return n
 	}
 	if !f.pending {
