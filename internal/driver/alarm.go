@@ -108,7 +108,11 @@ func (c *Conn) fireFlows(now time.Duration) {
 		if f.hold != 0 && f.hold <= now {
 			f.hold = 0
 		}
-		if f.until != 0 && f.until <= now {
+		switch {
+		case f.until == 0 || f.until > now:
+		case f.broken != nil:
+			c.lose(now, f, f.broken)
+		case f.intake != nil:
 			c.unanswered(now, f, errSilent)
 		}
 	}

@@ -25,19 +25,26 @@ type flow struct {
 	writing  bool // somebody has the write token
 	idle     bool // what is pending does not leave by itself
 	blocked  bool // a writer goroutine waits for the socket
+	hurried  bool // the blocking write under way got a deadline
 	inFlight bool // a system call reads what Gather returned
 	drained  bool // the last read left nothing in the socket
 	burst    int  // bytes read since other flows were looked at
 	hold     time.Duration
 	prologue []byte
 	intake   Intake
-	until    time.Duration // when intake must be done; 0: no limit
+	broken   error         // writing failed
+	until    time.Duration // when intake must be done, or reading after broken; 0: no limit
 	buf      readBuffers
-	stats    engine.FlowStats
-	statsAt  time.Duration
-	lowat    int
-	rate     int64 // that lowat and cap follow, bytes per second
-	wasFull  bool  // the socket was full since the last look
+	pace     pace
+}
+
+// pace is what the kernel says of a flow, and what follows from it.
+type pace struct {
+	stats engine.FlowStats
+	at    time.Duration // when stats were read
+	rate  int64         // that lowat and the flow's cap follow, bytes per second
+	lowat int
+	full  bool // the socket was full since the last look
 }
 
 // stageSize is for records with little payload: a header and a small message come in one read.
@@ -162,52 +169,3 @@ func (c *Conn) flow(id engine.PathID) *flow {
 	}
 	return nil
 }
-
-// measure refreshes what the kernel says of a flow when that is older than age, and tells the engine
-// when the peer's TCP has acknowledged more.
-func (c *Conn) measure(now time.Duration, f *flow, age time.Duration) {
-	if f.raw == nil || f.gone || f.statsAt != 0 && now-f.statsAt < age {
-		return
-	}
-	f.statsAt = now
-	acked := f.stats.Acked
-	if f.raw.Stats(&f.stats) != nil {
-		return
-	}
-	f.f.SetStats(f.stats)
-	f.adapt(now)
-	if f.stats.Acked > acked {
-		c.eng.HandleProgress(now, f.id)
-	}
-}
-
-const (
-	// A flow queues what its path delivers in these times, the socket (beyond what is in flight) and
-	// the flow itself: enough to keep the path busy between two looks at it, and little enough for
-	// the scheduler to see a slow path fill up.
-	socketTime = 8 * time.Millisecond
-	queueTime  = 16 * time.Millisecond
-
-	minLowat, maxLowat = 16 << 10, 256 << 10
-	minCap, maxCap     = 64 << 10, 1 << 20
-)
-
-// adapt follows the path's rate. While the socket is never full the rate is the application's, not the
-// path's: then nothing shrinks.
-func (f *flow) adapt(now time.Duration) {
-	full := f.wasFull || f.blocked
-	f.wasFull = false
-	rate := f.stats.DeliveryRate
-	if rate <= 0 || rate <= f.rate && !full || rate > f.rate-f.rate/4 && rate < f.rate+f.rate/4 {
-		return
-	}
-	f.rate = rate
-	f.f.SetCap(now, int(min(max(over(rate, queueTime), minCap), maxCap)))
-	if lowat := int(min(max(over(rate, socketTime), minLowat), maxLowat)); lowat != f.lowat {
-		f.lowat = lowat
-		f.raw.SetLowat(lowat)
-	}
-}
-
-// over is how many bytes move at rate (bytes per second) in d.
-func over(rate int64, d time.Duration) int64 { return int64(float64(rate) * d.Seconds()) }

@@ -62,8 +62,10 @@ func (c *Conn) checkEnd() {
 
 // bury closes what is left when the engine is done.
 func (c *Conn) bury() {
-	for len(c.flows) > 0 {
-		c.drop(c.flows[0], false)
+	for i := len(c.flows) - 1; i >= 0; i-- {
+		if f := c.flows[i]; !aborted(f) || !f.writing && !f.lastWrite() {
+			c.drop(f, false)
+		}
 	}
 	if c.role.set != nil && !c.role.held {
 		c.role.set.close()

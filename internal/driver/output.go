@@ -38,14 +38,35 @@ func (c *Conn) flush() {
 // dirty finds a flow with something to do that nobody is doing.
 func (c *Conn) dirty() *flow {
 	for _, f := range c.flows {
-		if f.writing || f.idle || f.hold != 0 {
+		if f.writing || f.idle || f.hold != 0 || f.broken != nil && !aborted(f) {
 			continue
 		}
-		if _, aborted := f.f.Aborted(); aborted || !f.blocked && (f.queued() || f.finDue()) {
+		if f.lastWrite() {
+			continue
+		}
+		if aborted(f) || !f.blocked && (f.queued() || f.finDue()) {
 			return f
 		}
 	}
 	return nil
+}
+
+// lastWrite says whether an aborted flow waits for a blocking write to end, after which it can say
+// why it goes.
+func (f *flow) lastWrite() bool {
+	if f.raw != nil || !f.blocked || !aborted(f) {
+		return false
+	}
+	if !f.hurried {
+		f.hurried = true
+		_ = f.net.SetWriteDeadline(time.Now().Add(lastWords))
+	}
+	return true
+}
+
+func aborted(f *flow) bool {
+	_, is := f.f.Aborted()
+	return is
 }
 
 func (f *flow) queued() bool { return len(f.prologue) > 0 || f.f.Pending() > 0 }
@@ -55,7 +76,7 @@ func (f *flow) finDue() bool { return !f.finSent && f.f.FINQueued() && !f.queued
 // serve does what is due on a flow. It takes the write token, so that what the flow queues leaves in
 // order whoever writes it.
 func (c *Conn) serve(f *flow) {
-	if _, aborted := f.f.Aborted(); aborted {
+	if aborted(f) {
 		c.reset(f)
 		return
 	}
@@ -70,7 +91,7 @@ func (c *Conn) serve(f *flow) {
 	f.writing = true
 	bt := batches.Get().(*batch)
 	for !f.gone && f.queued() {
-		if _, aborted := f.f.Aborted(); aborted {
+		if aborted(f) || f.broken != nil {
 			break
 		}
 		if !c.write(f, bt) {
@@ -85,10 +106,7 @@ func (c *Conn) serve(f *flow) {
 func (c *Conn) write(f *flow, bt *batch) bool {
 	scarce := f.f.Room() < pool.MaxSize // the engine may wait for room
 	bufs := f.gather(bt)
-	total := 0
-	for _, b := range bufs {
-		total += len(b)
-	}
+	total := length(bufs)
 	if total == 0 {
 		f.wrote(c.now(), 0)
 		f.idle = true
@@ -107,7 +125,7 @@ func (c *Conn) write(f *flow, bt *batch) bool {
 		c.lastIO = now
 	}
 	if err != nil && err != ErrAgain {
-		c.lose(now, f, err)
+		c.writeFailed(now, f, err)
 		return false
 	}
 	c.measure(now, f, measureEvery)
@@ -144,7 +162,7 @@ func (f *flow) wrote(now time.Duration, n int) {
 
 // startWriter leaves a flow's queue to a goroutine that may block. It ends when the queue is empty.
 func (c *Conn) startWriter(f *flow) {
-	f.blocked, f.wasFull = true, true
+	f.blocked, f.pace.full = true, true
 	f.f.SetBlocked(c.now(), f.raw != nil)
 	if f.raw != nil {
 		go c.drainRaw(f)
@@ -186,14 +204,14 @@ func (c *Conn) drainRaw(f *flow) {
 
 // drained ends one round of a writer goroutine. It says whether that was the last.
 func (c *Conn) drained(now time.Duration, f *flow, err error) bool {
-	if _, aborted := f.f.Aborted(); f.gone || aborted {
+	if f.gone || aborted(f) {
 		f.blocked = false
 		c.leave(now)
 		return true
 	}
 	if err != nil && err != ErrAgain {
 		f.blocked = false
-		c.lose(now, f, err)
+		c.writeFailed(now, f, err)
 		c.leave(now)
 		return true
 	}
@@ -218,7 +236,7 @@ func (c *Conn) drain(f *flow) {
 	c.mu.Lock()
 	for {
 		n, err := 0, error(nil)
-		if _, aborted := f.f.Aborted(); !f.gone && !aborted {
+		if !f.gone && !aborted(f) {
 			bufs := f.gather(bt)
 			m := 0
 			for _, b := range bufs {
@@ -264,29 +282,86 @@ func (c *Conn) sendFIN(f *flow) {
 	c.mu.Lock()
 	f.writing = false
 	if err != nil && !f.gone {
-		c.lose(c.now(), f, err)
+		c.writeFailed(c.now(), f, err)
 	}
 }
 
 type lingerer interface{ SetLinger(sec int) error }
 
-// reset ends a subflow that the engine aborted: MP_TCPRST leaves if the socket takes it at once and no
-// record is half written, then the kernel's RST.
+// lastWords is how long a socket may take to accept the options that say why it is reset.
+const lastWords = time.Second
+
+// reset ends a subflow that the engine aborted. The options that say so (MP_FASTCLOSE, MP_TCPRST)
+// leave first, unless a record is half written or the socket is full; then comes the kernel's RST.
 func (c *Conn) reset(f *flow) {
-	f.writing = true
-	if f.raw != nil && f.queued() && !f.blocked {
+	hard := true
+	if f.queued() && !f.blocked && f.broken == nil {
 		bt := batches.Get().(*batch)
 		bufs := f.gather(bt)
+		if f.raw == nil {
+			c.sayGoodbye(f, bufs)
+			clear(bufs)
+			batches.Put(bt)
+			return
+		}
+		f.writing = true
+		total := length(bufs)
 		c.mu.Unlock()
 		n, _ := f.raw.Writev(bufs)
+		err := f.raw.Stats(&f.pace.stats)
 		c.mu.Lock()
+		f.writing = false
 		f.wrote(c.now(), n)
 		clear(bufs)
 		batches.Put(bt)
+		// A RST would throw away what the kernel has not sent yet.
+		hard = n < total || err != nil || f.pace.stats.Unsent == 0
 	}
-	f.writing = false
-	c.drop(f, true)
+	c.drop(f, hard)
 }
+
+// sayGoodbye writes the last options where that may block, in the background.
+func (c *Conn) sayGoodbye(f *flow, bufs [][]byte) {
+	var b []byte
+	for _, p := range bufs {
+		b = append(b, p...)
+	}
+	f.wrote(c.now(), len(b))
+	c.forget(f)
+	go func() {
+		_ = f.net.SetWriteDeadline(time.Now().Add(lastWords))
+		if _, err := f.net.Write(b); err != nil {
+			resetOnClose(f.net)
+		}
+		_ = f.net.Close()
+	}()
+}
+
+func length(bufs [][]byte) (n int) {
+	for _, b := range bufs {
+		n += len(b)
+	}
+	return n
+}
+
+// writeFailed stops writing. What the peer sent before it reset the connection (MP_FASTCLOSE above
+// all) may be waiting to be read: reading ends the flow, or, if it does not, the alarm.
+func (c *Conn) writeFailed(now time.Duration, f *flow, err error) {
+	if f.gone || f.broken != nil {
+		return
+	}
+	if f.eof {
+		c.lose(now, f, err)
+		return
+	}
+	f.broken, f.until = err, now+lastRead
+	if f.own {
+		_ = f.net.SetReadDeadline(time.Now().Add(lastRead))
+	}
+}
+
+// lastRead is how long what was sent before a reset may take to be read.
+const lastRead = 100 * time.Millisecond
 
 // lose ends a subflow whose socket failed, or is closed on both sides (err nil).
 func (c *Conn) lose(now time.Duration, f *flow, err error) {
@@ -319,6 +394,20 @@ func (c *Conn) drop(f *flow, hard bool) {
 	if f.gone {
 		return
 	}
+	c.forget(f)
+	if hard {
+		resetOnClose(f.net)
+	}
+	// A blocking Close (TLS) must not run under the lock.
+	if f.raw != nil {
+		_ = f.net.Close()
+	} else {
+		go f.net.Close()
+	}
+}
+
+// forget takes a flow out of the connection. Its socket is the caller's to close.
+func (c *Conn) forget(f *flow) {
 	f.gone = true
 	for i, x := range c.flows {
 		if x == f {
@@ -330,19 +419,10 @@ func (c *Conn) drop(f *flow, hard bool) {
 	if !f.inFlight { // else wrote does it
 		f.f.Release()
 	}
-	if hard {
-		resetOnClose(f.net)
-	}
-	// A blocking Close (TLS) must not run under the lock.
-	if f.raw != nil {
-		f.net.Close()
-	} else {
-		go f.net.Close()
-	}
 }
 
 func resetOnClose(nc net.Conn) {
 	if l, ok := nc.(lingerer); ok {
-		l.SetLinger(0)
+		_ = l.SetLinger(0)
 	}
 }

@@ -19,6 +19,10 @@ type joins struct {
 	ctx     context.Context
 	stop    context.CancelFunc
 	pending []*attempt
+	running map[uint32]context.CancelFunc // by attempt; one that the engine has cancelled is not among them
+
+	established bool // both sides are known to have both keys
+	waiting     []chan struct{}
 }
 
 // attempt is an OpenSubflow that waits for its result.
@@ -37,6 +41,41 @@ func (j *joins) cancel() {
 		a.finish(errClosed)
 	}
 	j.pending = nil
+	j.release()
+}
+
+// take says whether the subflow of an attempt is still wanted; attempt 0 is one that nobody here asked for.
+func (j *joins) take(attempt uint32) bool {
+	if attempt == 0 {
+		return true
+	}
+	_, wanted := j.running[attempt]
+	delete(j.running, attempt)
+	return wanted
+}
+
+func (j *joins) release() {
+	for _, ch := range j.waiting {
+		close(ch)
+	}
+	j.waiting = nil
+}
+
+// AwaitEstablished waits until the connection is established, over, or ctx ends: a join may overtake
+// the end of the first subflow's handshake.
+func (c *Conn) AwaitEstablished(ctx context.Context) {
+	c.mu.Lock()
+	if c.joins.established || c.life.over {
+		c.mu.Unlock()
+		return
+	}
+	ch := make(chan struct{})
+	c.joins.waiting = append(c.joins.waiting, ch)
+	c.leave(c.now())
+	select {
+	case <-ch:
+	case <-ctx.Done():
+	}
 }
 
 func (a *attempt) finish(err error) {
@@ -60,6 +99,10 @@ func (j *joins) settle(match func(*attempt) bool, err error) {
 
 // event looks for news of subflows that somebody waits for.
 func (j *joins) event(ev extapi.Event) {
+	if _, ok := ev.(extapi.ConnEstablished); ok {
+		j.established = true
+		j.release()
+	}
 	if len(j.pending) == 0 {
 		return
 	}
@@ -75,22 +118,38 @@ func (j *joins) event(ev extapi.Event) {
 	}
 }
 
-// pollJoins starts the subflows that the engine asks for.
+// pollJoins starts the subflows that the engine asks for, and gives up those that it wants no more: their path has
+// come back by itself, or a fresh SYN is sooner there than one in back-off.
 func (c *Conn) pollJoins() {
+	j := &c.joins
 	for {
 		r, ok := c.eng.PollJoin()
 		if !ok {
+			break
+		}
+		if j.ctx == nil {
+			j.ctx, j.stop = context.WithCancel(context.Background())
+			j.running = make(map[uint32]context.CancelFunc)
+		}
+		ctx, stop := context.WithCancel(j.ctx)
+		j.running[r.Attempt] = stop
+		go c.join(ctx, stop, r)
+	}
+	for {
+		n, ok := c.eng.PollCancel()
+		if !ok {
 			return
 		}
-		if c.joins.ctx == nil {
-			c.joins.ctx, c.joins.stop = context.WithCancel(context.Background())
+		if stop := j.running[n]; stop != nil {
+			stop()
+			delete(j.running, n)
 		}
-		go c.join(c.joins.ctx, r)
 	}
 }
 
 // join opens one subflow.
-func (c *Conn) join(ctx context.Context, r engine.JoinRequest) {
+func (c *Conn) join(ctx context.Context, stop context.CancelFunc, r engine.JoinRequest) {
+	defer stop()
 	if c.p.JoinTimeout > 0 {
 		var stop context.CancelFunc
 		ctx, stop = context.WithTimeout(ctx, c.p.JoinTimeout)
@@ -110,6 +169,7 @@ func (c *Conn) join(ctx context.Context, r engine.JoinRequest) {
 	var refused *Refusal
 	c.mu.Lock()
 	now := c.now()
+	delete(c.joins.running, r.Attempt)
 	c.eng.JoinFailed(now, r.Attempt, err, errors.As(err, &refused))
 	c.joins.settle(func(a *attempt) bool { return a.n == r.Attempt }, err)
 	c.leave(now)
@@ -127,7 +187,7 @@ func (c *Conn) Attach(s Subflow) (engine.PathID, error) {
 	if s.Intake != nil && s.Timeout > 0 {
 		f.until = now + s.Timeout
 	}
-	if !c.life.ended {
+	if !c.life.ended && c.joins.take(s.Params.Attempt) {
 		f.id = c.eng.AddFlow(now, s.Flow, s.Params)
 	}
 	if f.id == 0 {

@@ -81,11 +81,11 @@ func (c *Conn) handOver(now time.Duration) {
 // readNow says whether reading can't wait until the application reads: somebody waits for
 // acknowledgements, or a handshake for its end.
 func (c *Conn) readNow() bool {
-	if len(c.life.flushes) > 0 || c.life.closed {
+	if len(c.life.flushes) > 0 || len(c.joins.waiting) > 0 || c.life.closed {
 		return true
 	}
 	for _, f := range c.flows {
-		if f.joining && !f.own {
+		if (f.joining || f.broken != nil) && !f.own {
 			return true
 		}
 	}
@@ -251,6 +251,10 @@ func (c *Conn) ended(now time.Duration, f *flow) {
 	c.stopReading(f)
 	if f.intake != nil {
 		c.unanswered(now, f, io.ErrUnexpectedEOF)
+		return
+	}
+	if f.broken != nil {
+		c.lose(now, f, f.broken)
 		return
 	}
 	if err := f.f.FeedEOF(now); err != nil {
