@@ -54,13 +54,20 @@ type question struct {
 	plainAfter time.Duration
 	patience   time.Duration // with the stream handshake; 0: max(2 RTT, answerWait)
 
-	stream, plain chan outcome
-	giveUp        chan struct{} // closed: nobody takes what still comes
+	stream chan outcome
+	plain  chan plainOutcome
+	giveUp chan struct{} // closed: nobody takes what still comes
+}
+
+// plainOutcome is a connection that nobody has heard of yet.
+type plainOutcome struct {
+	p   *plain
+	err error
 }
 
 // ask runs the race. The peer is asked by one dial at a time; the others wait for its verdict.
 func (q *question) ask(ctx context.Context) (*Conn, error) {
-	q.stream, q.plain, q.giveUp = make(chan outcome), make(chan outcome), make(chan struct{})
+	q.stream, q.plain, q.giveUp = make(chan outcome), make(chan plainOutcome), make(chan struct{})
 	defer close(q.giveUp)
 	p, mine := q.x.h.verdicts.begin(q.key)
 	if mine {
@@ -86,7 +93,7 @@ func (q *question) probe(ctx context.Context, p *probe) {
 		answer = verdictNo
 	}
 	q.x.h.verdicts.finish(p, answer, time.Now())
-	q.deliver(q.stream, c, err)
+	q.deliver(c, err)
 }
 
 // follow waits for somebody else's verdict and then connects accordingly.
@@ -97,29 +104,38 @@ func (q *question) follow(ctx context.Context, p *probe) {
 		return
 	}
 	if p.answer != verdictYes {
-		q.deliver(q.stream, nil, fmt.Errorf("%w: another dial has just found out that the peer does not speak it", ErrNotMultipath))
+		q.deliver(nil, fmt.Errorf("%w: another dial has just found out that the peer does not speak it", ErrNotMultipath))
 		return
 	}
 	c, err := q.x.stream(ctx, q.r, q.patience, q.connected)
-	q.deliver(q.stream, c, err)
+	q.deliver(c, err)
 }
 
-// open opens the plain connection.
-func (q *question) open(ctx context.Context) {
-	c, err := q.x.plain(ctx, q.r, kernelTCP, extapi.FallbackDiscovery, q.connected)
-	q.deliver(q.plain, c, err)
-}
-
-// deliver hands a result to judge, or closes it when judge has gone.
-func (q *question) deliver(to chan<- outcome, c *Conn, err error) {
+// deliver hands the stream connection to judge, or ends it when judge has gone.
+func (q *question) deliver(c *Conn, err error) {
 	select {
-	case to <- outcome{c, err}:
+	case q.stream <- outcome{c, err}:
 	case <-q.giveUp:
 		if c != nil {
-			c.Close()
+			c.discard()
 		}
 	}
 }
+
+// open opens the plain connection, for judge if it is still there.
+func (q *question) open(ctx context.Context) {
+	p, err := q.x.plainSocket(ctx, q.r, kernelTCP, extapi.FallbackDiscovery, q.connected)
+	select {
+	case q.plain <- plainOutcome{p, err}:
+	case <-q.giveUp:
+		if p != nil {
+			p.nc.Close()
+		}
+	}
+}
+
+// adopt makes a Conn of the plain connection.
+func (q *question) adopt(p *plain) (*Conn, error) { return q.x.h.adoptPlain(q.x.trace, p, q.x.s) }
 
 // judge waits for the two connections and picks one: the stream, unless it fails or keeps the plain one
 // waiting for too long.
@@ -127,55 +143,56 @@ func (q *question) judge(ctx context.Context) (*Conn, error) {
 	start := time.NewTimer(q.plainAfter)
 	defer start.Stop()
 	var enough <-chan time.Time
-	var plain *Conn
+	var ready *plain
 	var streamErr, plainErr error
 	var opened time.Time // when the plain connection was begun
-	begin := func() {
-		if opened.IsZero() {
+	defer func() {
+		if ready != nil {
+			ready.nc.Close() // unused
+		}
+	}()
+	for {
+		if opened.IsZero() && (streamErr != nil && q.worthPlain(streamErr)) {
 			opened = time.Now()
 			go q.open(ctx)
 		}
-	}
-	for {
+		switch {
+		case streamErr != nil && ready != nil:
+			p := ready
+			ready = nil
+			return q.adopt(p)
+		case streamErr != nil && plainErr != nil:
+			return nil, joinPaths([]error{streamErr, plainErr})
+		case streamErr != nil && opened.IsZero():
+			return nil, streamErr
+		}
 		select {
 		case <-start.C:
-			begin()
+			if opened.IsZero() {
+				opened = time.Now()
+				go q.open(ctx)
+			}
 		case o := <-q.stream:
 			if o.err == nil {
-				if plain != nil {
-					plain.discard()
-				}
 				return o.conn, nil
 			}
-			if streamErr = o.err; plain != nil {
-				return plain, nil
-			}
-			if plainErr != nil {
-				return nil, joinPaths([]error{streamErr, plainErr})
-			}
-			if opened.IsZero() && !q.worthPlain(streamErr) {
-				return nil, streamErr
-			}
-			begin()
+			streamErr = o.err
 		case o := <-q.plain:
-			if plain, plainErr = o.conn, o.err; streamErr != nil {
-				return plain, plainErr
-			}
-			if plain != nil {
+			if ready, plainErr = o.p, o.err; ready != nil {
 				t := time.NewTimer(max(2*time.Since(opened), answerWait))
 				defer t.Stop()
 				enough = t.C
 			}
 		case <-enough:
-			return plain, nil
+			streamErr = errNoAnswer
 		case <-ctx.Done():
-			if plain != nil {
-				plain.discard()
-			}
 			return nil, ctx.Err()
 		}
 	}
 }
+
+// errNoAnswer is that the stream connection has kept the plain one waiting for too long.
+var errNoAnswer = fmt.Errorf("%w: no answer in time", ErrNotMultipath)
 
 // worthPlain says whether a plain connection can succeed where the stream connection has failed: not
 // when TCP itself found nobody.

