@@ -16,6 +16,7 @@ const maxWindow = 1 << 30
 type receiver struct {
 	q   reassembly
 	win recvWindow
+	rtt rttWatch
 
 	last      PathID // the flow that delivered last: acknowledgements go back there
 	delivered uint64 // bytes that the application has read
@@ -192,9 +193,10 @@ func (c *Conn) maybeAck(now time.Duration, s *subflow) {
 // delayedAck sends the acknowledgement that was put off.
 func (c *Conn) delayedAck(now time.Duration) { c.maybeAck(now, nil) }
 
-// moved tells the path planner how much the connection has moved: it opens further subflows for
-// connections that are worth it.
+// moved tells the path planner how much the connection has moved, since it opens further subflows for
+// connections that are worth it, and keeps an eye on what the receive window grows by.
 func (c *Conn) moved(now time.Duration) {
+	c.watchRTT(now)
 	sent := c.snd.una - c.snd.first
 	c.paths.progress(now, int64(sent+c.rcv.delivered)+int64(c.rcv.q.buffered()))
 }

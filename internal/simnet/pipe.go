@@ -42,6 +42,7 @@ func (c PipeConfig) resolve() PipeConfig {
 type Stats struct {
 	Written, Acked, Retransmitted int64 // bytes, ever
 	InFlight, Unsent, CWnd        int64 // bytes
+	Lost                          int64 // bytes known to be lost and not yet sent again, not in InFlight
 	SRTT, RTTVar, MinRTT          time.Duration
 	Rate                          int64         // bytes per second delivered, by the latest sample
 	LastAck                       time.Duration // when Acked last grew
@@ -159,7 +160,7 @@ func (p *Pipe) Stats() Stats {
 	s := &p.send
 	return Stats{
 		Written: s.una + int64(len(s.buf)), Acked: s.una, Retransmitted: s.retransmitted,
-		InFlight: s.inFlight, Unsent: s.unsent(), CWnd: s.cwnd,
+		InFlight: s.inFlight, Unsent: s.unsent(), CWnd: s.cwnd, Lost: int64(s.lost) * p.cfg.MSS,
 		SRTT: s.srtt, RTTVar: s.rttvar, MinRTT: s.minRTT, Rate: s.rate, LastAck: s.lastAck,
 	}
 }

@@ -56,6 +56,12 @@ func (s *Socket) Pause() { s.in.Pause() }
 // Resume makes it read again.
 func (s *Socket) Resume() { s.in.Resume() }
 
+// SetLowat caps the unsent bytes that Write takes, like TCP_NOTSENT_LOWAT; 0: no cap.
+func (s *Socket) SetLowat(bytes int64) {
+	s.out.cfg.Lowat = bytes
+	s.out.tellWritable()
+}
+
 // CloseWrite sends a FIN after what was written.
 func (s *Socket) CloseWrite() {
 	if !s.dead {
