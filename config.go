@@ -30,7 +30,7 @@ type Multipath uint8
 const (
 	MultipathDefault Multipath = iota // on, but off for a Dialer bound to an address or device (RFC 6897 section 4.2.1)
 	MultipathOn                       // on; a bound Dialer uses only its LocalAddr (section 5.3.2)
-	MultipathOff
+	MultipathOff                      // off: plain TCP, no preface, no option
 )
 
 // Discovery says which unknown peers are asked, with a stream preface, whether they speak multipath.
@@ -40,46 +40,56 @@ const (
 	// DiscoverPrivate asks loopback, link-local, RFC 1918, RFC 6598 and ULA addresses, on ports where bytes that
 	// nobody asked for do no harm: 80, 443 and those from 1024 on, but neither 3306 nor 9100 to 9109.
 	DiscoverPrivate Discovery = iota
-	DiscoverAll
-	DiscoverNone
+	DiscoverAll  // every address and port: only where the program knows that all of its peers bear unknown bytes
+	DiscoverNone // nobody: the stream carrier is used with Config.Peers alone, or with ModeStream
 )
 
 // Config holds what Dialer and ListenConfig share. The zero value is ready to use. A Config must
 // not be changed after first use; Clone it instead. The package never writes to it.
 type Config struct {
-	Mode      Mode
-	Multipath Multipath
-	Discovery Discovery
+	Mode      Mode      // 0: ModeAuto
+	Multipath Multipath // 0: MultipathDefault
+	Discovery Discovery // whom ModeAuto may ask; ModeStream asks everybody. 0: DiscoverPrivate
 
 	// Peers names who is known to speak the stream carrier, as "host:port" or "host" (any port). They are not asked:
-	// data goes out with the first message (early data), so that a connection costs no round trip more than TCP. A
-	// connection to a named peer never falls back: when the peer does not speak multipath after all, it fails with
-	// ErrNotMultipath.
+	// data goes out with the first message (early data, up to 16 KiB), so that a connection costs no round trip more
+	// than TCP. Like the early data of TLS 1.3 it can be replayed by who has recorded it. A connection to a named peer
+	// never falls back: when the peer does not speak multipath after all, it fails with ErrNotMultipath, at the first Read or
+	// Write that notices.
 	Peers []string
 
-	RequireMultipath bool   // fail with ErrNotMultipath instead of falling back
-	Secret           []byte // stream carrier: mixed into keys and HMACs; both ends need the same; no fallback with it
+	// RequireMultipath fails with ErrNotMultipath instead of falling back; the operating system's MPTCP counts. A
+	// listener then resets plain TCP peers and never returns them.
+	RequireMultipath bool
+
+	// Secret is mixed into keys and HMACs of the stream carrier; both ends need the same. Without it nobody connects or
+	// joins, and nothing falls back. Use 16 random bytes or more; empty: none. It does not encrypt: TLS does.
+	Secret []byte
 
 	PrefaceTimeout    time.Duration // listener, stream carrier: wait for a preface; 0: 200ms
 	ServerSpeaksFirst bool          // listener, stream carrier: hand out silent peers at once (after 10ms, in which a preface that follows the handshake arrives)
 
-	Paths      extapi.PathPolicy
+	Paths      extapi.PathPolicy  // which paths may be used, and how; zero value: all alike, up to 8 subflows
 	Scheduler  scheduler.Factory  // nil: scheduler.MinRTT
 	Congestion congestion.Factory // nil: the kernel's own, shown as "kernel:NAME"; the stream carrier has no other in this version
 
-	SendBuffer       int // ceiling in bytes, auto-tuned up to it; 0: 6 MiB; never below RecvBuffer (RFC 8684 section 3.3.5)
-	RecvBuffer       int // ceiling in bytes, auto-tuned up to it; 0: 6 MiB
-	Checksum         bool
-	HandshakeTimeout time.Duration // 0: 10s
-	JoinTimeout      time.Duration // 0: 5s
-	IdlePathTimeout  time.Duration // 0: keep; <0: close idle extra subflows at once
+	SendBuffer       int           // ceiling in bytes, auto-tuned up to it; 0: 6 MiB; never below RecvBuffer (RFC 8684 section 3.3.5)
+	RecvBuffer       int           // ceiling in bytes, auto-tuned up to it; 0: 6 MiB; never below 64 KiB
+	Checksum         bool          // require DSS checksums (RFC 8684 section 3.3.1): a path that changes data is found out and left
+	HandshakeTimeout time.Duration // of the first subflow, TCP's own handshake aside; 0 or less: 10s
+	JoinTimeout      time.Duration // of a further subflow, TCP's handshake included; 0 or less: 5s
+	IdlePathTimeout  time.Duration // of the side that dialled: close extra subflows that were idle for this long; 0: keep; <0: close them at once
 	StallTimeout     time.Duration // no DATA_ACK progress on a path: reinject elsewhere after this; 0: adaptive from its RTT
 	NoPathTimeout    time.Duration // no subflow left (a stale one is not gone): wait this long for one, then ErrNoPath; 0: 60s, <0: fail at once
 	CloseTimeout     time.Duration // after Close: keep delivering what was written for this long; 0: 60s, <0: drop it
-	KeepAlive        net.KeepAliveConfig
+	KeepAlive        net.KeepAliveConfig // of every subflow's socket; zero value: package net's default; Enable false with anything else set: off
 
-	Logger *slog.Logger                                                  // nil: discard
-	Trace  func(ctx context.Context, info extapi.ConnInfo) extapi.Tracer // nil result: no trace
+	// Logger gets what operators should know (level Warn) and every event of every connection (level Debug, with the
+	// attribute "conn"). nil: discard.
+	Logger *slog.Logger
+	// Trace is called once for each connection, before its first event, with the context of the dial or the
+	// listener's own. nil, or a nil result: no trace.
+	Trace func(ctx context.Context, info extapi.ConnInfo) extapi.Tracer
 }
 
 // Clone returns a copy of c that shares nothing with it that either may write to. Clone of nil is nil.

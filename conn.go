@@ -29,7 +29,9 @@ var (
 	_ io.WriterTo    = (*Conn)(nil)
 )
 
-// Read follows net.Conn. Data that has arrived is read before an error or the end of file.
+// Read follows net.Conn. Data that has arrived is read before an error or the end of file, which is a bare
+// io.EOF. Other errors are *net.OpError. While every path is down Read waits, for Config.NoPathTimeout at most; deadlines go on
+// working.
 func (c *Conn) Read(b []byte) (int, error) {
 	n, err := c.b.Read(b)
 	if err != nil {
@@ -39,7 +41,7 @@ func (c *Conn) Read(b []byte) (int, error) {
 }
 
 // Write follows net.Conn. It returns when everything is accepted for delivery, which is not yet
-// delivered: see Flush.
+// delivered: see Flush. It waits while SendBuffer is full. Errors are *net.OpError.
 func (c *Conn) Write(b []byte) (int, error) {
 	n, err := c.b.Write(b)
 	if err != nil {
@@ -69,7 +71,8 @@ func (c *Conn) WriteTo(w io.Writer) (int64, error) {
 }
 
 // Close sends DATA_FIN and returns at once; delivery of what was written goes on for Config.CloseTimeout.
-// Transport.Shutdown waits for it.
+// Transport.Shutdown waits for it. Where data was left unread, the peer is told by a reset, as TCP does. A second Close
+// returns an error that wraps net.ErrClosed. See SetLinger.
 func (c *Conn) Close() error { return c.fail("close", c.b.Close()) }
 
 // CloseWrite ends this side's stream; the peer reads io.EOF. Reading goes on.
@@ -88,15 +91,21 @@ func (c *Conn) LocalAddr() net.Addr { return c.local }
 // RemoteAddr is the *net.TCPAddr of the first subflow, for life.
 func (c *Conn) RemoteAddr() net.Addr { return c.remote }
 
-func (c *Conn) SetDeadline(t time.Time) error      { return c.fail("set", c.b.SetDeadline(t)) }
-func (c *Conn) SetReadDeadline(t time.Time) error  { return c.fail("set", c.b.SetReadDeadline(t)) }
+// SetDeadline follows net.Conn: it bounds Read and Write, calls in progress too. Zero: no deadline.
+func (c *Conn) SetDeadline(t time.Time) error { return c.fail("set", c.b.SetDeadline(t)) }
+
+// SetReadDeadline follows net.Conn. Zero: no deadline.
+func (c *Conn) SetReadDeadline(t time.Time) error { return c.fail("set", c.b.SetReadDeadline(t)) }
+
+// SetWriteDeadline follows net.Conn. Zero: no deadline.
 func (c *Conn) SetWriteDeadline(t time.Time) error { return c.fail("set", c.b.SetWriteDeadline(t)) }
 
 // Context is cancelled when the connection is closed or dies; context.Cause tells why.
 func (c *Conn) Context() context.Context { return c.b.Context() }
 
 // Flush waits until all written data is DATA_ACKed; on TCP and kernel connections until it is acknowledged,
-// where the operating system tells (Linux), else it returns errors.ErrUnsupported.
+// where the operating system tells (Linux), else it returns errors.ErrUnsupported. It returns the error of the
+// connection if that dies first, or the cause of ctx.
 func (c *Conn) Flush(ctx context.Context) error { return c.fail("flush", c.b.Flush(ctx)) }
 
 // Multipath answers net.TCPConn.MultipathTCP's question: does the connection use Multipath TCP now?

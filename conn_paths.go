@@ -33,7 +33,8 @@ func (c *Conn) onPaths(op string, f func(pathControl) error) error {
 // Info is a snapshot of the connection.
 func (c *Conn) Info() extapi.ConnInfo { return c.b.Info() }
 
-// Subflows are snapshots of the subflows. A connection that fell back has one.
+// Subflows are snapshots of the subflows that exist now, ordered by id: those on their way up or down are among
+// them, told apart by State. A connection that fell back has one.
 func (c *Conn) Subflows() []extapi.SubflowInfo { return c.b.Subflows() }
 
 // SetPathPolicy replaces Config.Paths. It takes effect at once; subflows follow asynchronously.
@@ -43,7 +44,9 @@ func (c *Conn) SetPathPolicy(p extapi.PathPolicy) error {
 	return c.onPaths("set", func(b pathControl) error { return b.SetPathPolicy(clone.Clone().Paths) })
 }
 
-// OpenSubflow opens a subflow and waits until it is usable or refused. Zero addresses mean any.
+// OpenSubflow opens a subflow and waits until it is usable or refused. Zero addresses mean any, and so does port 0 of
+// local. The path policy still rules; its limits on how many subflows there are per interface and pair do not. Errors
+// are *net.OpError with what the path or the peer said, or the cause of ctx: the subflow may then still come.
 func (c *Conn) OpenSubflow(ctx context.Context, local, remote netip.AddrPort) (id extapi.PathID, err error) {
 	err = c.onPaths("open", func(b pathControl) error {
 		id, err = b.OpenSubflow(ctx, local, remote)
@@ -52,22 +55,26 @@ func (c *Conn) OpenSubflow(ctx context.Context, local, remote netip.AddrPort) (i
 	return id, err
 }
 
-// CloseSubflow closes a subflow asynchronously; its data moves elsewhere first.
+// CloseSubflow closes a subflow asynchronously; its data moves elsewhere first. It is not opened again by itself. The last
+// subflow that works can't be closed.
 func (c *Conn) CloseSubflow(id extapi.PathID) error {
 	return c.onPaths("close", func(b pathControl) error { return b.CloseSubflow(id) })
 }
 
-// SetBackup makes a subflow a backup, or takes that back, and tells the peer (MP_PRIO).
+// SetBackup makes a subflow a backup, or takes that back, and tells the peer (MP_PRIO, RFC 8684 section 3.3.8). Both
+// sides then send on it only while no other subflow works.
 func (c *Conn) SetBackup(id extapi.PathID, backup bool) error {
 	return c.onPaths("set", func(b pathControl) error { return b.SetBackup(id, backup) })
 }
 
-// AddLocalAddr lets the connection use a further local address (RFC 6897 section 5.3.3).
+// AddLocalAddr announces a further address of this side to the peer (ADD_ADDR), which may then join there: something must
+// listen on it, with this Transport. The port has to be given. RFC 6897 section 5.3.3.
 func (c *Conn) AddLocalAddr(a netip.AddrPort) error {
 	return c.onPaths("set", func(b pathControl) error { return b.AddLocalAddr(a) })
 }
 
-// RemoveLocalAddr takes a local address away from the connection and withdraws it from the peer (REMOVE_ADDR).
+// RemoveLocalAddr closes the subflows that use a local address, on any port where a's is 0, and withdraws the
+// address from the peer (REMOVE_ADDR) if AddLocalAddr announced it. The last subflow that works stays, with an error.
 func (c *Conn) RemoveLocalAddr(a netip.AddrPort) error {
 	return c.onPaths("set", func(b pathControl) error { return b.RemoveLocalAddr(a) })
 }

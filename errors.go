@@ -16,41 +16,56 @@ import (
 // Errors. Closed and deadline errors are those of the standard library: test with
 // errors.Is(err, net.ErrClosed), errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, io.EOF).
 var (
+	// ErrNotMultipath is why a dial, a Read or a Write fails where falling back is not allowed (RequireMultipath, Secret,
+	// a peer in Peers), and why a call that steers paths fails on a connection that fell back.
 	ErrNotMultipath = errors.New("mptcp: peer or path does not support multipath")
+	// ErrNotPermitted is for carriers that need a privilege which the process lacks; the stream carrier needs none.
 	ErrNotPermitted = fmt.Errorf("mptcp: raw sockets not permitted: %w", os.ErrPermission)
-	ErrNoPath       = engine.ErrNoPath
-	ErrPolicy       = errors.New("mptcp: path policy excludes every path")
+	// ErrNoPath ends a connection that had no subflow for Config.NoPathTimeout.
+	ErrNoPath = engine.ErrNoPath
+	// ErrPolicy is why a dial fails whose path policy leaves no path. Nothing was sent.
+	ErrPolicy = errors.New("mptcp: path policy excludes every path")
 )
 
 // errNoWire is what ModeWire and Capabilities().Wire answer.
 var errNoWire = fmt.Errorf("mptcp: this version has no wire carrier; use ModeAuto: %w", errors.ErrUnsupported)
 
-// ResetReason is an RFC 8684 section 3.6 reset reason code.
+// ResetReason is an RFC 8684 section 3.6 reset reason code, a uint8. Its String is the reason in words.
 type ResetReason = engine.ResetReason
 
+// Reasons for a reset, as RFC 8684 section 3.6 numbers them.
 const (
-	ResetUnspecified = engine.ResetUnspecified
-	ResetProtocol    = engine.ResetProtocol
-	ResetResources   = engine.ResetResources
-	ResetProhibited  = engine.ResetProhibited
-	ResetTooMuchData = engine.ResetTooMuchData
-	ResetPerformance = engine.ResetPerformance
-	ResetMiddlebox   = engine.ResetMiddlebox
+	ResetUnspecified = engine.ResetUnspecified // 0: none of the others
+	ResetProtocol    = engine.ResetProtocol    // 1: the peer broke the protocol
+	ResetResources   = engine.ResetResources   // 2: lack of resources
+	ResetProhibited  = engine.ResetProhibited  // 3: administratively prohibited: policy says no
+	ResetTooMuchData = engine.ResetTooMuchData // 4: too much outstanding data
+	ResetPerformance = engine.ResetPerformance // 5: the subflow was too slow, or silent
+	ResetMiddlebox   = engine.ResetMiddlebox   // 6: something on the path changes the data
 )
 
-// ResetError reports that the peer or this side aborted. errors.Is(err, syscall.ECONNRESET) holds.
+// ResetError reports that the peer or this side aborted. errors.Is(err, syscall.ECONNRESET) holds. Its fields:
+//
+//	Reason    ResetReason   // RFC 8684 section 3.6
+//	Transient bool          // the path may be tried again (flag T of MP_TCPRST)
+//	Remote    bool          // by the peer
+//	Path      extapi.PathID // the subflow; 0: the whole connection
 type ResetError = engine.ResetError
 
-// ProtocolError is a violation by the peer. It is never retried.
+// ProtocolError is a violation by the peer, or by something on the way that changes data. It is never retried. Its fields:
+//
+//	Section string // "RFC 8684 section 3.3"
+//	Detail  string // what was wrong
 type ProtocolError = engine.ProtocolError
 
 // PathError says which path failed; a connection error may join several.
 type PathError struct {
-	Op            string
-	Local, Remote netip.AddrPort
-	Err           error
+	Op            string         // "dial", "set"
+	Local, Remote netip.AddrPort // invalid: not known, or any
+	Err           error          // why; never nil
 }
 
+// Error says what was tried, between which addresses, and why it failed.
 func (e *PathError) Error() string {
 	s := e.Op
 	if e.Local.IsValid() {
@@ -61,6 +76,7 @@ func (e *PathError) Error() string {
 	return s + ": " + e.Err.Error()
 }
 
+// Unwrap returns Err.
 func (e *PathError) Unwrap() error { return e.Err }
 
 // Timeout reports whether the path failed by running out of time, as net.Error asks.

@@ -7,12 +7,19 @@ import (
 	"slices"
 )
 
-// ListenConfig follows net.ListenConfig.
+// ListenConfig follows net.ListenConfig; the zero value is ready to use.
 type ListenConfig struct {
 	Config
 	Transport *Transport       // nil: DefaultTransport
-	Backlog   int              // connections waiting for Accept, ours (package net has no say in the kernel's); 0: 1024
-	Announce  []netip.AddrPort // addresses to ADD_ADDR, also ones outside a NAT; port 0: the listener's; nil: those of the connection's scope, none when bound to one address
+
+	// Backlog is how many connections may wait for Accept; further ones are reset. It is ours: package net has no
+	// say in the kernel's. 0 or less: 1024.
+	Backlog int
+
+	// Announce lists the addresses that clients are told of (ADD_ADDR), also ones outside a NAT; port 0: the listener's.
+	// nil: this host's addresses in the scope that the connection arrived on, but none when the listener is bound to one
+	// address. Empty and not nil: none.
+	Announce []netip.AddrPort
 
 	// ConfigForPeer chooses the Config of a connection by the addresses of its first subflow; joins never change
 	// it. A nil Config means the listener's; an error resets the connection. PrefaceTimeout and ServerSpeaksFirst are the

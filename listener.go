@@ -50,7 +50,8 @@ func newListener(h *shared, lc *ListenConfig, s *settings, nl net.Listener) *Lis
 	return l
 }
 
-// Accept waits for the next connection; it is a *Conn. A peer that is silent at first never blocks the others.
+// Accept waits for the next connection; it is a *Conn. A peer that is silent at first never blocks the others. Errors
+// are *net.OpError; after Close they wrap net.ErrClosed, after the deadline os.ErrDeadlineExceeded.
 func (l *Listener) Accept() (net.Conn, error) {
 	c, err := l.AcceptMultipath(context.Background())
 	if err != nil {

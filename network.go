@@ -11,11 +11,20 @@ import (
 
 // Network is what the stream carrier and discovery ask of the outside world. Programs plug in a simulated network, a
 // userspace stack (tsnet, WireGuard netstack) or a proxy; specs grow by fields, the interface by optional interfaces.
+//
+// Its methods may be called from any goroutine at once.
 type Network interface {
+	// Dial opens one TCP connection. Its addresses should be *net.TCPAddr. When it is a *net.TCPConn, or leads to one by
+	// NetConn, the operating system's measurements and non-blocking I/O are used; any other net.Conn works too, more slowly.
 	Dial(ctx context.Context, spec DialSpec) (net.Conn, error)
+	// Listen opens a listener; ctx bounds nothing but this call.
 	Listen(ctx context.Context, spec ListenSpec) (net.Listener, error)
+	// Addrs lists the local addresses that are usable now, loopback included. Remote is ignored; Cost counts where no
+	// rule of the path policy gives one.
 	Addrs() ([]extapi.Candidate, error)
-	WatchAddrs(ctx context.Context) (<-chan struct{}, error) // a tick per change; errors.ErrUnsupported: poll
+	// WatchAddrs ticks for each change of Addrs until ctx ends. errors.ErrUnsupported: they are read every 2 s.
+	WatchAddrs(ctx context.Context) (<-chan struct{}, error)
+	// LookupNetIP follows net.Resolver; network is "ip", "ip4" or "ip6".
 	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
 }
 
@@ -24,15 +33,19 @@ type DialSpec struct {
 	Local, Remote netip.AddrPort // Local: invalid address and port 0 mean any
 	Interface     string         // leave through it; "" is the routing table's choice
 	KernelMPTCP   bool           // the operating system's MPTCP where it has one; false: never
-	Control       func(network, address string, c syscall.RawConn) error
+
+	// Control is Transport.Control, for a Network that has sockets; nil: none.
+	Control func(network, address string, c syscall.RawConn) error
 }
 
 // ListenSpec asks a Network for a listener.
 type ListenSpec struct {
 	Network     string         // tcp, tcp4, tcp6
 	Local       netip.AddrPort // invalid address: every one
-	KernelMPTCP bool
-	Control     func(network, address string, c syscall.RawConn) error
+	KernelMPTCP bool           // accept the operating system's MPTCP as well, where it has one
+
+	// Control is Transport.Control, for a Network that has sockets; nil: none.
+	Control func(network, address string, c syscall.RawConn) error
 }
 
 // Dial implements Network.

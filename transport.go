@@ -13,14 +13,20 @@ import (
 	"github.com/mptcp-go/mptcp/extapi"
 )
 
-// Transport owns what connections share: raw sockets, demultiplexing, the interface watcher and
-// peer memory. The zero value works; Close it when done. Dialer and ListenConfig with a nil
-// Transport use DefaultTransport.
+// Transport owns what connections share: the table of tokens, what is known of peers, the watch over the
+// local addresses and the memory budget. The zero value works; Close it when done. Dialer and ListenConfig with a
+// nil Transport use DefaultTransport. Its fields must not be changed after first use.
 type Transport struct {
-	Interfaces  func(net.Interface) bool                               // nil: all that are up and not loopback
-	Network     Network                                                // nil: the operating system
-	Control     func(network, address string, c syscall.RawConn) error // as in net.Dialer
-	MemoryLimit int64                                                  // bytes of all buffers of all connections; 0: 1/4 of the machine's memory
+	Interfaces func(net.Interface) bool // which interfaces subflows may use; nil: all that are up and not loopback
+	Network    Network                  // nil: the operating system
+
+	// Control is called for every socket before it connects or listens, as in net.Dialer; nil: nothing. One that
+	// binds the first subflow's socket to a device makes the connection plain TCP, unless Multipath is MultipathOn.
+	Control func(network, address string, c syscall.RawConn) error
+
+	// MemoryLimit is in bytes, of all buffers of all connections; 0: a quarter of the machine's memory. At the limit
+	// Write waits, windows shrink to 64 KiB as they are used up, and what arrives out of order is dropped, to be sent again.
+	MemoryLimit int64
 
 	mu     sync.Mutex
 	shared *shared // made at first use
@@ -86,7 +92,8 @@ func (t *Transport) peek() *shared {
 }
 
 // Shutdown waits until everything written on closed connections is delivered, or ctx ends: call it before the
-// process exits, since a userspace transport cannot deliver after that. Close aborts what is left.
+// process exits, since a userspace transport cannot deliver after that. It does not close connections that are
+// open: close them first. The error is ctx's; Close aborts what is left.
 func (t *Transport) Shutdown(ctx context.Context) error {
 	s := t.peek()
 	if s == nil {
@@ -141,7 +148,7 @@ func (t *Transport) Close() error {
 	return nil
 }
 
-// Conns returns a snapshot of every open connection, oldest first.
+// Conns returns a snapshot of every open connection of any carrier, oldest first.
 func (t *Transport) Conns() []extapi.ConnInfo {
 	s := t.peek()
 	if s == nil {
