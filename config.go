@@ -40,8 +40,8 @@ const (
 	// DiscoverPrivate asks loopback, link-local, RFC 1918, RFC 6598 and ULA addresses, on ports where bytes that
 	// nobody asked for do no harm: 80, 443 and those from 1024 on, but neither 3306 nor 9100 to 9109.
 	DiscoverPrivate Discovery = iota
-	DiscoverAll  // every address and port: only where the program knows that all of its peers bear unknown bytes
-	DiscoverNone // nobody: the stream carrier is used with Config.Peers alone, or with ModeStream
+	DiscoverAll               // every address and port: only where the program knows that all of its peers bear unknown bytes
+	DiscoverNone              // nobody: the stream carrier is used with Config.Peers alone, or with ModeStream
 )
 
 // Config holds what Dialer and ListenConfig share. The zero value is ready to use. A Config must
@@ -73,15 +73,15 @@ type Config struct {
 	Scheduler  scheduler.Factory  // nil: scheduler.MinRTT
 	Congestion congestion.Factory // nil: the kernel's own, shown as "kernel:NAME"; the stream carrier has no other in this version
 
-	SendBuffer       int           // ceiling in bytes, auto-tuned up to it; 0: 6 MiB; never below RecvBuffer (RFC 8684 section 3.3.5)
-	RecvBuffer       int           // ceiling in bytes, auto-tuned up to it; 0: 6 MiB; never below 64 KiB
-	Checksum         bool          // require DSS checksums (RFC 8684 section 3.3.1): a path that changes data is found out and left
-	HandshakeTimeout time.Duration // of the first subflow, TCP's own handshake aside; 0 or less: 10s
-	JoinTimeout      time.Duration // of a further subflow, TCP's handshake included; 0 or less: 5s
-	IdlePathTimeout  time.Duration // of the side that dialled: close extra subflows that were idle for this long; 0: keep; <0: close them at once
-	StallTimeout     time.Duration // no DATA_ACK progress on a path: reinject elsewhere after this; 0: adaptive from its RTT
-	NoPathTimeout    time.Duration // no subflow left (a stale one is not gone): wait this long for one, then ErrNoPath; 0: 60s, <0: fail at once
-	CloseTimeout     time.Duration // after Close: keep delivering what was written for this long; 0: 60s, <0: drop it
+	SendBuffer       int                 // ceiling in bytes, auto-tuned up to it; 0: 6 MiB; never below RecvBuffer (RFC 8684 section 3.3.5)
+	RecvBuffer       int                 // ceiling in bytes, auto-tuned up to it; 0: 6 MiB; never below 64 KiB
+	Checksum         bool                // require DSS checksums (RFC 8684 section 3.3.1): a path that changes data is found out and left
+	HandshakeTimeout time.Duration       // of the first subflow, TCP's own handshake aside; 0 or less: 10s
+	JoinTimeout      time.Duration       // of a further subflow, TCP's handshake included; 0 or less: 5s
+	IdlePathTimeout  time.Duration       // of the side that dialled: close extra subflows that were idle for this long; 0: keep; <0: close them at once
+	StallTimeout     time.Duration       // no DATA_ACK progress on a path: reinject elsewhere after this; 0: adaptive from its RTT
+	NoPathTimeout    time.Duration       // no subflow left (a stale one is not gone): wait this long for one, then ErrNoPath; 0: 60s, <0: fail at once
+	CloseTimeout     time.Duration       // after Close: keep delivering what was written for this long; 0: 60s, <0: drop it
 	KeepAlive        net.KeepAliveConfig // of every subflow's socket; zero value: package net's default; Enable false with anything else set: off
 
 	// Logger gets what operators should know (level Warn) and every event of every connection (level Debug, with the

@@ -10,7 +10,7 @@ import (
 // ListenConfig follows net.ListenConfig; the zero value is ready to use.
 type ListenConfig struct {
 	Config
-	Transport *Transport       // nil: DefaultTransport
+	Transport *Transport // nil: DefaultTransport
 
 	// Backlog is how many connections may wait for Accept; further ones are reset. It is ours: package net has no
 	// say in the kernel's. 0 or less: 1024.

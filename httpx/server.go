@@ -32,7 +32,8 @@ func FromRequest(r *http.Request) (extapi.Control, bool) { return FromContext(r.
 
 // ListenAndServe serves srv on lc (nil: a zero mptcp.ListenConfig) at srv.Addr (empty: ":http"), with
 // ConnContext in place, until ctx ends or serving fails. When ctx ends it shuts srv down in order and
-// returns nil once every request under way is answered.
+// returns nil once every request under way is answered. The last answers may then still be on their way:
+// call Transport.Shutdown of the listener's Transport (nil: mptcp.DefaultTransport) before the process exits.
 func ListenAndServe(ctx context.Context, srv *http.Server, lc *mptcp.ListenConfig) error {
 	return serve(ctx, srv, lc, ":http", srv.Serve)
 }
