@@ -11,33 +11,49 @@ const (
 	// echoEvery is how often an ECHO goes along with data: often enough for a round-trip time, too
 	// seldom to be felt.
 	echoEvery = 100 * time.Millisecond
-	// echoFloor is the same where echoes are the only measure of what has arrived.
+	// echoFloor is the same where echoes are the only measure of what has arrived. Then there are
+	// several in a window: with one, what is known of the path is up to two round trips old, and the
+	// window has to be as large as that.
 	echoFloor = time.Millisecond
+	// maxEchoes is how many are under way at most.
+	maxEchoes = 8
 	// tail is how many bytes at the end of a run are not worth an ECHO of their own: a DATA_ACK of
 	// the last byte settles them.
 	tail = 16 << 10
-	// slack is what a path may hold beyond a multiple of its estimated bandwidth-delay product.
-	slack = 128 << 10
+	// slackMin, slackTime and slackMax are what a path may hold beyond a multiple of its estimated
+	// bandwidth-delay product: what it delivers in slackTime, within bounds.
+	slackMin, slackMax = 32 << 10, 128 << 10
+	slackTime          = 40 * time.Millisecond
 )
+
+// echo is an ECHO under way.
+type echo struct {
+	token       uint32
+	sentAt      time.Duration
+	upTo        uint64        // payload bytes before it
+	delivered   uint64        // estimate.acked when it was made
+	deliveredAt time.Duration // estimate.ackedAt then
+}
 
 // estimate measures the path by ECHO and its reply: TCP delivers in order, so that a reply says that
 // everything before its ECHO has arrived, whatever other flows have lost.
 type estimate struct {
 	srtt, rttvar, minRTT time.Duration // srtt < 0: unknown
 
-	token   uint32
-	waiting bool // an ECHO is out: there is never a second one
-	frozen  bool // it has been made and, as far as we know, not begun to leave
-	probe   bool // send one also without data
-	sentAt  time.Duration
-	upTo    uint64 // payload bytes before it
+	token  uint32
+	echoes [maxEchoes]echo // the first n, oldest first
+	n      int
+	frozen bool // the newest has been made and, as far as we know, not begun to leave
+	probe  bool // send one also without data
+	sentAt time.Duration
 
 	owed  bool // a reply: the newest only, state and not a queue
 	reply uint32
 
 	acked   uint64 // payload bytes that have arrived
 	ackedAt time.Duration
-	rate    int64 // bytes per second
+	busyAt  time.Duration // since when something has been missing
+	rate    int64         // bytes per second
 
 	lastRx time.Duration
 	sock   engine.FlowStats // what the socket's owner knows
@@ -50,15 +66,18 @@ func (e *estimate) init() { e.srtt, e.rttvar, e.minRTT = -1, -1, -1 }
 func (e *estimate) owe(data []byte) { e.owed, e.reply = true, binary.BigEndian.Uint32(data) }
 
 // wants says whether an ECHO should leave, with data or (a probe) without.
-func (e *estimate) wants(now time.Duration, data bool, cfg *FlowConfig) bool {
-	if e.waiting || !data {
-		return e.probe && !e.waiting
+func (e *estimate) wants(now time.Duration, data bool, cfg *FlowConfig, q *output) bool {
+	switch {
+	case e.n == 0 && (e.probe || data && e.token == 0):
+		return true
+	case !data:
+		return false
+	case !cfg.EstimateStats:
+		return e.n == 0 && now-e.sentAt >= echoEvery
+	case e.n == 0:
+		return now-e.sentAt >= echoFloor
 	}
-	every := echoEvery
-	if cfg.EstimateStats {
-		every = echoFloor
-	}
-	return e.probe || e.token == 0 || now-e.sentAt >= every
+	return e.n < maxEchoes && int64(q.sent-e.echoes[e.n-1].upTo) >= max(tail, e.window()/maxEchoes)
 }
 
 // append appends the reply that is owed, and an ECHO if one is due.
@@ -67,45 +86,61 @@ func (e *estimate) append(b []byte, now time.Duration, data bool, cfg *FlowConfi
 		e.owed = false
 		b = appendEcho(b, TypeEchoReply, e.reply)
 	}
-	if !e.wants(now, data, cfg) {
+	if !e.wants(now, data, cfg, q) {
 		return b
 	}
 	e.token++
-	e.probe, e.waiting, e.frozen = false, true, true
-	e.sentAt, e.upTo = now, q.sent
+	x := echo{token: e.token, sentAt: now, upTo: q.sent, delivered: e.acked, deliveredAt: max(e.ackedAt, e.busyAt)}
 	if q.half() {
 		r := q.at(0)
-		e.upTo += uint64(r.ref.Len() - r.payloadOut())
+		x.upTo += uint64(r.ref.Len() - r.payloadOut())
 	}
+	e.echoes[e.n] = x
+	e.n++
+	e.probe, e.frozen, e.sentAt = false, true, now
 	return appendEcho(b, TypeEcho, e.token)
 }
 
 // retry moves the time of an ECHO that a full socket has kept from leaving.
 func (e *estimate) retry(now time.Duration) {
-	if e.frozen {
-		e.sentAt = now
+	if e.frozen && e.n > 0 {
+		e.sentAt, e.echoes[e.n-1].sentAt = now, now
 	}
 }
 
-// handleReply takes an ECHO_REPLY and says whether it answers our ECHO.
+// handleReply takes an ECHO_REPLY and says whether it answers an ECHO of ours, and with it all those
+// before.
 func (e *estimate) handleReply(now time.Duration, data []byte, cfg *FlowConfig, q *output) bool {
-	if !e.waiting || binary.BigEndian.Uint32(data) != e.token {
+	token, i := binary.BigEndian.Uint32(data), 0
+	for ; i < e.n && e.echoes[i].token != token; i++ {
+	}
+	if i == e.n {
 		return false
 	}
+	x := e.echoes[i]
+	e.n = copy(e.echoes[:], e.echoes[i+1:e.n])
 	// The reply may be here before the writer has come back with Wrote.
-	e.waiting, e.probe, e.frozen = false, false, false
-	e.sample(now - e.sentAt)
-	if got := e.upTo - e.acked; e.upTo > e.acked {
-		if dt := now - max(e.ackedAt, e.sentAt-(now-e.sentAt)); dt > 0 {
-			r := int64(float64(got) / dt.Seconds())
-			e.rate = max(r, e.rate-e.rate/8+r/8)
-		}
-		e.acked, e.ackedAt = e.upTo, now
+	e.probe, e.frozen = false, e.frozen && e.n > 0
+	e.sample(now - x.sentAt)
+	if x.upTo > e.acked {
+		e.measure(now, x)
+		e.acked, e.ackedAt = x.upTo, now
 	}
-	if cfg.EstimateStats && e.missing(q) > tail {
+	if cfg.EstimateStats && e.n == 0 && e.missing(q) > tail {
 		e.probe = true
 	}
 	return true
+}
+
+// measure takes a sample of the rate: what has arrived since what had arrived when x was sent. A
+// higher one counts at once, a lower one little by little, since the application may send less.
+func (e *estimate) measure(now time.Duration, x echo) {
+	dt := now - x.deliveredAt
+	if dt <= 0 {
+		return
+	}
+	r := int64(float64(x.upTo-x.delivered) / dt.Seconds())
+	e.rate = max(r, e.rate-e.rate/32+r/32)
 }
 
 // missing is how many payload bytes have left and not arrived, as far as replies tell. A reply can
@@ -134,10 +169,13 @@ func (e *estimate) handleDataAck(now time.Duration, ack uint64, q *output) {
 	}
 }
 
-// wrote takes note of what has left.
-func (e *estimate) wrote(cfg *FlowConfig, q *output) {
+// wrote takes note of what has left. before is what was missing until now.
+func (e *estimate) wrote(now time.Duration, before int64, cfg *FlowConfig, q *output) {
 	e.frozen = e.frozen && q.off == 0
-	if cfg.EstimateStats && q.n == 0 && !e.waiting && e.missing(q) > tail {
+	if before == 0 {
+		e.busyAt = now
+	}
+	if cfg.EstimateStats && q.n == 0 && e.n == 0 && e.missing(q) > tail {
 		e.probe = true
 	}
 }
@@ -150,13 +188,14 @@ func (e *estimate) inFlight(q *output) int64 {
 	return e.missing(q)
 }
 
-// window is how much an estimated path is given: replies come once per round trip, so that a full
-// path shows up to two bandwidth-delay products as not arrived.
+// window is how much an estimated path is given: two bandwidth-delay products, so that a sender which
+// is held back by it alone measures twice the rate a round trip later, and some slack.
 func (e *estimate) window() int64 {
 	if e.rate == 0 || e.minRTT < 0 {
-		return slack
+		return slackMax
 	}
-	return 3*int64(float64(e.rate)*e.minRTT.Seconds()) + slack
+	over := func(d time.Duration) int64 { return int64(float64(e.rate) * d.Seconds()) }
+	return 2*over(e.minRTT) + min(max(over(slackTime), slackMin), slackMax)
 }
 
 // SetStats takes what the socket's owner has read from TCP_INFO. Unsent are the kernel's bytes only.

@@ -195,7 +195,7 @@ func (f *Flow) Pending() int {
 		if f.est.owed {
 			n += echoLen
 		}
-		if f.est.wants(f.now, false, &f.cfg) {
+		if f.est.wants(f.now, false, &f.cfg, q) {
 			n += echoLen
 		}
 	}
@@ -318,6 +318,7 @@ func (f *Flow) Wrote(now time.Duration, n int) {
 	f.now = now
 	q := &f.out
 	q.writing = false
+	missing := f.est.missing(q)
 	if q.half() {
 		n -= f.leave(n)
 	}
@@ -328,7 +329,7 @@ func (f *Flow) Wrote(now time.Duration, n int) {
 	for n > 0 && q.n > 0 {
 		n -= f.leave(n)
 	}
-	f.est.wrote(&f.cfg, q)
+	f.est.wrote(now, missing, &f.cfg, q)
 	if f.aborted {
 		q.abort(f.reason)
 		return
