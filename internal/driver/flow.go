@@ -22,13 +22,14 @@ type flow struct {
 	gone     bool // not in Conn.flows any more
 	eof      bool // nothing more is read: the peer's FIN has come, or it broke the protocol
 	finSent  bool
-	writing  bool // somebody has the write token
-	idle     bool // what is pending does not leave by itself
-	blocked  bool // a writer goroutine waits for the socket
-	hurried  bool // the blocking write under way got a deadline
-	inFlight bool // a system call reads what Gather returned
-	drained  bool // the last read left nothing in the socket
-	burst    int  // bytes read since other flows were looked at
+	writer   func() // what a writer goroutine does
+	writing  bool   // somebody has the write token
+	idle     bool   // what is pending does not leave by itself
+	blocked  bool   // a writer goroutine waits for the socket
+	hurried  bool   // the blocking write under way got a deadline
+	inFlight bool   // a system call reads what Gather returned
+	drained  bool   // the last read left nothing in the socket
+	burst    int    // bytes read since other flows were looked at
 	hold     time.Duration
 	prologue []byte
 	intake   Intake

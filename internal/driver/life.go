@@ -138,7 +138,7 @@ func (c *Conn) Close() error {
 	c.life.closed, c.rd.closed, c.wr.closed = true, true, true
 	c.unhold()
 	if c.life.abort {
-		c.eng.Abort(now, engine.ResetUnspecified)
+		c.abort(now, engine.ResetUnspecified)
 	} else {
 		c.eng.Close(now)
 	}
@@ -169,9 +169,15 @@ func (c *Conn) Abort(r engine.ResetReason) error {
 	c.mu.Lock()
 	now := c.now()
 	c.life.closed, c.rd.closed, c.wr.closed = true, true, true
-	c.eng.Abort(now, r)
+	c.abort(now, r)
 	c.leave(now)
 	return nil
+}
+
+// abort also gives back what nobody will read.
+func (c *Conn) abort(now time.Duration, r engine.ResetReason) {
+	c.eng.CloseRead(now)
+	c.eng.Abort(now, r)
 }
 
 // CloseWrite sends a DATA_FIN after what was written.

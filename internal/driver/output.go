@@ -51,10 +51,10 @@ func (c *Conn) dirty() *flow {
 	return nil
 }
 
-// lastWrite says whether an aborted flow waits for a blocking write to end, after which it can say
-// why it goes.
+// lastWrite says whether an aborted flow waits for its writer goroutine, after which it can say why
+// it goes.
 func (f *flow) lastWrite() bool {
-	if f.raw != nil || !f.blocked || !aborted(f) {
+	if !f.blocked || !aborted(f) || f.broken != nil {
 		return false
 	}
 	if !f.hurried {
@@ -164,11 +164,7 @@ func (f *flow) wrote(now time.Duration, n int) {
 func (c *Conn) startWriter(f *flow) {
 	f.blocked, f.pace.full = true, true
 	f.f.SetBlocked(c.now(), f.raw != nil)
-	if f.raw != nil {
-		go c.drainRaw(f)
-		return
-	}
-	go c.drain(f)
+	go f.writer()
 }
 
 // drainRaw waits until the socket takes more, again and again, until nothing is queued. It gathers

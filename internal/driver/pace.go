@@ -16,7 +16,7 @@ func (c *Conn) measure(now time.Duration, f *flow, age time.Duration) {
 	f.f.SetStats(f.pace.stats)
 	f.adapt(now)
 	if f.pace.stats.Acked > acked {
-		c.eng.HandleProgress(now, f.id)
+		c.eng.HandleAcked(now, f.id)
 	}
 }
 

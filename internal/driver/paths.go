@@ -178,6 +178,10 @@ func (c *Conn) join(ctx context.Context, stop context.CancelFunc, r engine.JoinR
 // Attach makes s a subflow of the connection. On an error its socket is closed.
 func (c *Conn) Attach(s Subflow) (engine.PathID, error) {
 	f := &flow{f: s.Flow, net: s.Net, raw: s.Raw, prologue: s.Prologue, intake: s.Intake, joining: s.Params.Joining}
+	f.writer = func() { c.drain(f) }
+	if f.raw != nil {
+		f.writer = func() { c.drainRaw(f) }
+	}
 	c.mu.Lock()
 	c.settleDirect()
 	now := c.now()

@@ -17,6 +17,7 @@ type pollSet struct {
 	file *os.File
 	conn syscall.RawConn
 	try  func(fd uintptr) bool
+	once func(fd uintptr)
 	n    int // events that have not been taken yet
 	ev   [8]unix.EpollEvent
 }
@@ -35,7 +36,7 @@ func newPollSet() (*pollSet, error) {
 		s.file.Close()
 		return nil, err
 	}
-	s.try = s.fill
+	s.try, s.once = s.fill, func(fd uintptr) { s.fill(fd) }
 	return s, nil
 }
 
@@ -66,10 +67,10 @@ func (s *pollSet) control(f *flow, op int) error {
 func (s *pollSet) wait(wait bool) {
 	s.n = 0
 	if !wait {
-		s.conn.Control(func(fd uintptr) { s.fill(fd) })
+		_ = s.conn.Control(s.once)
 		return
 	}
-	s.conn.Read(s.try)
+	_ = s.conn.Read(s.try)
 }
 
 func (s *pollSet) fill(fd uintptr) bool {
@@ -87,4 +88,4 @@ func (s *pollSet) take(i int) {
 	s.ev[i] = s.ev[s.n]
 }
 
-func (s *pollSet) close() { s.file.Close() }
+func (s *pollSet) close() { _ = s.file.Close() }

@@ -126,7 +126,7 @@ func tcpWorld(t testing.TB) *world {
 	ln, err := lc.Listen(context.Background(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	var accepting sync.WaitGroup
-	accepting.Go(func() {
+	accept := func() {
 		for {
 			nc, err := ln.Accept()
 			if err != nil {
@@ -135,7 +135,7 @@ func tcpWorld(t testing.TB) *world {
 			w.server.wg.Add(1)
 			go w.server.serve(nc, w.serverP)
 		}
-	})
+	}
 	t.Cleanup(func() {
 		ln.Close()
 		accepting.Wait()
@@ -143,7 +143,11 @@ func tcpWorld(t testing.TB) *world {
 	})
 	d := net.Dialer{}
 	d.SetMultipathTCP(false)
-	w.dial = func(ctx context.Context) (net.Conn, error) { return d.DialContext(ctx, "tcp", ln.Addr().String()) }
+	var first sync.Once // the test may change the parameters until it dials
+	w.dial = func(ctx context.Context) (net.Conn, error) {
+		first.Do(func() { accepting.Go(accept) })
+		return d.DialContext(ctx, "tcp", ln.Addr().String())
+	}
 	w.clientP.Open = func(ctx context.Context, _ engine.JoinRequest) (net.Conn, error) { return w.dial(ctx) }
 	return w
 }
