@@ -119,6 +119,7 @@ func (c *Conn) CloseWrite(now time.Duration) {
 // CloseRead discards what has arrived and what will.
 func (c *Conn) CloseRead(now time.Duration) {
 	c.rcv.discard = true
+	c.rcv.lostData = c.rcv.lostData || c.rcv.q.buffered() > 0
 	c.rcv.q.drop()
 	c.maybeAck(now, nil)
 }
@@ -131,9 +132,7 @@ func (c *Conn) Close(now time.Duration) {
 	c.closing.app = true
 	c.closing.until = now + c.cfg.CloseTimeout
 	c.time.arm(c.closing.until)
-	unread := c.rcv.q.buffered() > 0
 	c.CloseRead(now)
-	c.rcv.lostData = c.rcv.lostData || unread
 	c.CloseWrite(now)
 	c.checkClosed(now)
 }
@@ -201,7 +200,7 @@ func (c *Conn) checkClosed(now time.Duration) {
 		c.closing.finished = true
 		c.closing.linger = now + lingerFIN
 		c.time.arm(c.closing.linger)
-		for i := len(c.flows) - 1; i >= 0; i-- {
+		for i := len(c.flows) - 1; i >= 0 && !c.closed(); i-- {
 			c.closeFlow(now, c.flows[i])
 		}
 	}
@@ -223,7 +222,7 @@ func (c *Conn) checkTimeouts(now time.Duration) {
 		c.end(now, nil)
 		return
 	case k.app && now >= k.until:
-		c.fastclose(now, ResetUnspecified, ErrNoPath)
+		c.fastclose(now, ResetUnspecified, c.undelivered())
 		return
 	case c.noPath != 0 && now >= c.noPath:
 		c.fail(now, c.lastPathError())
@@ -236,6 +235,17 @@ func (c *Conn) checkTimeouts(now time.Duration) {
 		c.time.arm(k.until)
 	}
 	c.time.arm(c.noPath)
+}
+
+// undelivered is why a close ran out of time: nil when only the peer's own close is missing.
+func (c *Conn) undelivered() error {
+	switch {
+	case c.Drained():
+		return nil
+	case c.anyUsable():
+		return errUndelivered
+	}
+	return ErrNoPath
 }
 
 // Done says that the connection is over: no flow, no timer, nothing to send. Data that has arrived

@@ -165,9 +165,6 @@ func (c *Conn) Info() extapi.ConnInfo {
 	}
 	i.BytesReinjected = sum.reinjected
 	i.BytesSent = c.snd.una - c.snd.first
-	if c.fin.acked {
-		i.BytesSent--
-	}
 	i.BytesReceived = c.rcv.delivered
 	return i
 }

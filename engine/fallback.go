@@ -17,24 +17,26 @@ type fallback struct {
 }
 
 // HandlePlain says that a subflow delivers bytes or acknowledgements without any MPTCP signal, where
-// one was due. On the only subflow, before the peer's first DSS, that is a fallback: "If a subflow
-// breaks during operation [...] the subflow SHOULD be treated as broken" with others present.
+// one was due. On the first and only subflow, before the peer's first DSS, that is a fallback. Later
+// it is none: "If a subflow breaks during operation, [...] the subflow SHOULD be treated as broken and
+// closed with a RST, since no data can be delivered to the application layer and no fallback signal
+// can be reliably sent" (RFC 8684 section 3.7).
 func (c *Conn) HandlePlain(now time.Duration, id PathID) {
 	s := c.flow(id)
 	if s == nil || c.fall.infinite {
 		return
 	}
-	if len(c.flows) == 1 && s.p.Initial && c.contiguous() {
+	if len(c.flows) == 1 && s.p.Initial && !s.signalled && c.contiguous() && s.p.Carrier != extapi.CarrierStream {
 		reason := extapi.FallbackStripped
 		if !c.established {
 			reason = extapi.FallbackThirdAck
 		}
 		c.fallBack(now, s, reason)
 		s.rx.setInfinite(c.rcv.q.rcvNxt())
+		c.drain(now, s)
 		return
 	}
 	c.abortFlow(now, s, ResetMiddlebox, nil)
-	c.pump(now)
 }
 
 // contiguous says whether the only subflow carries the data sequence space without a hole, so that
@@ -115,6 +117,7 @@ func (c *Conn) checksumFailed(now time.Duration, s *subflow, dsn uint64) {
 	c.fall.failSent = true
 	s.rx.setInfinite(dsn)
 	c.fallBack(now, s, extapi.FallbackChecksum)
+	c.drain(now, s)
 }
 
 // handleFail takes MP_FAIL: the peer found our data changed from o.DSN on. On the only subflow both

@@ -17,6 +17,7 @@ func (c *Conn) HandleDSS(now time.Duration, id PathID, d *options.DSS) {
 		return
 	}
 	s.tx.lastRx = now
+	s.signalled = true
 	if c.cfg.Client && s.p.Initial && !c.established || s.state == extapi.StateJoining {
 		c.HandleEstablished(now, id)
 	}
@@ -29,7 +30,7 @@ func (c *Conn) HandleDSS(now time.Duration, id PathID, d *options.DSS) {
 			return
 		}
 	}
-	if d.HasMap {
+	if d.HasMap && s.state != extapi.StateClosed {
 		c.takeMapping(now, s, d)
 	}
 }
@@ -37,11 +38,7 @@ func (c *Conn) HandleDSS(now time.Duration, id PathID, d *options.DSS) {
 // takeDataAck takes a DATA_ACK. One beyond what was sent breaks the protocol: that subflow is reset,
 // the connection goes on without it.
 func (c *Conn) takeDataAck(now time.Duration, s *subflow, ack uint64) bool {
-	last := c.snd.nxt
-	if c.fin.queued && c.snd.unsent() == 0 {
-		last++
-	}
-	if seqnum.Less(last, ack) {
+	if seqnum.Less(c.lastSent(), ack) {
 		c.abortFlow(now, s, ResetProtocol, &ProtocolError{Section: "RFC 8684 section 3.3.2", Detail: "DATA_ACK beyond what was sent"})
 		return false
 	}
@@ -59,11 +56,20 @@ func (c *Conn) takeDataAck(now time.Duration, s *subflow, ack uint64) bool {
 	return true
 }
 
+// lastSent is the highest DATA_ACK that makes sense.
+func (c *Conn) lastSent() uint64 {
+	if c.fin.queued && c.snd.unsent() == 0 {
+		return c.snd.nxt + 1
+	}
+	return c.snd.nxt
+}
+
 // dataAcked releases what lies below ack.
 func (c *Conn) dataAcked(now time.Duration, ack uint64) {
 	if !seqnum.Less(c.snd.una, ack) {
 		return
 	}
+	var proven uint32
 	c.sent.ack(ack, func(g *segment, n int) {
 		for _, s := range c.flows {
 			if g.carriers&s.slot == 0 {
@@ -71,13 +77,18 @@ func (c *Conn) dataAcked(now time.Duration, ack uint64) {
 			}
 			s.tx.outstanding -= int64(n)
 			if g.carriers == s.slot { // it can only have arrived there
-				c.progress(now, s)
+				proven |= s.slot
 			}
 		}
 	})
 	c.snd.ack(ack)
 	c.moved(now)
 	c.acknowledgedData(now)
+	for _, s := range c.flows { // only now: what is taken back in use sends at once
+		if proven&s.slot != 0 {
+			c.progress(now, now, s)
+		}
+	}
 }
 
 // takeMapping takes the mapping and the DATA_FIN of a DSS.
@@ -93,6 +104,10 @@ func (c *Conn) takeMapping(now time.Duration, s *subflow, d *options.DSS) {
 	n := uint64(d.DataLen)
 	if d.DataFIN {
 		n--
+	}
+	if c.rcv.finKnown && seqnum.Less(c.rcv.fin, dsn+n) {
+		c.abortFlow(now, s, ResetProtocol, &ProtocolError{Section: "RFC 8684 section 3.3.3", Detail: "data beyond the DATA_FIN"})
+		return
 	}
 	if n > 0 && !c.inWindow(dsn, n) {
 		c.abortFlow(now, s, ResetProtocol, &ProtocolError{Section: "RFC 8684 section 3.3.5", Detail: "mapping outside the receive window"})
@@ -125,6 +140,7 @@ func (c *Conn) takeInfinite(now time.Duration, s *subflow, dsn uint64, d *option
 		return
 	}
 	c.fallBack(now, s, extapi.FallbackInfiniteMap)
+	c.drain(now, s)
 }
 
 // HandleBytes takes the next bytes of a subflow. The reference passes to the engine.
@@ -196,10 +212,13 @@ func (c *Conn) HandleDirect(now time.Duration, id PathID, n int) {
 // received follows every arrival of data: the DATA_FIN may be due, an acknowledgement too.
 func (c *Conn) received(now time.Duration, s *subflow, dup bool) {
 	c.rcv.last = s.id
-	if c.fall.infinite {
+	c.reachFIN(now)
+	if c.closing.app && c.rcv.lostData {
+		c.checkClosed(now)
+	}
+	if c.fall.infinite || c.closed() {
 		return
 	}
-	c.reachFIN(now)
 	if dup {
 		// A copy of what we have: the peer may have missed a DATA_ACK, or it probes the window.
 		c.rcv.win.duplicate(now, c.rcv.ackNext())
@@ -215,7 +234,7 @@ func (c *Conn) takeFIN(now time.Duration, s *subflow) {
 	}
 	s.rx.hasFin = false
 	r := &c.rcv
-	if r.finKnown && r.fin != dsn || !r.finSeen && seqnum.Less(dsn, r.q.rcvNxt()) {
+	if r.finKnown && r.fin != dsn || !r.finKnown && (seqnum.Less(dsn, r.q.end()) || seqnum.Less(r.win.rightEdge(), dsn)) {
 		c.abortFlow(now, s, ResetProtocol, &ProtocolError{Section: "RFC 8684 section 3.3.3", Detail: "DATA_FIN contradicts an earlier one, or the data"})
 		return
 	}

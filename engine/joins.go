@@ -35,7 +35,7 @@ func (c *Conn) SetLocalAddrs(now time.Duration, list []extapi.Candidate) {
 	c.addrs.hosts = hosts
 	c.addrs.setHosts(hosts)
 	c.paths.setLocals(now, list)
-	for i := len(c.flows) - 1; i >= 0; i-- {
+	for i := len(c.flows) - 1; i >= 0 && !c.closed(); i-- {
 		s := c.flows[i]
 		a := s.p.Local.Addr().Unmap()
 		if containsAddr(had, a) && !containsAddr(hosts, a) {
@@ -87,8 +87,10 @@ func (c *Conn) AddLocalAddr(now time.Duration, a netip.AddrPort) error {
 	return nil
 }
 
-// RemoveLocalAddr withdraws an address and closes the subflows that use it.
+// RemoveLocalAddr withdraws an address and closes the subflows that use it, but not the last one that
+// works: ErrLastSubflow says that it stays.
 func (c *Conn) RemoveLocalAddr(now time.Duration, a netip.AddrPort) error {
+	var last error
 	found := false
 	for i, x := range c.addrs.own {
 		if x == a {
@@ -100,12 +102,13 @@ func (c *Conn) RemoveLocalAddr(now time.Duration, a netip.AddrPort) error {
 	if found {
 		c.addrs.announce(now, c.addrs.own, false)
 	}
-	for i := len(c.flows) - 1; i >= 0; i-- {
+	for i := len(c.flows) - 1; i >= 0 && !c.closed(); i-- {
 		s := c.flows[i]
 		if s.p.Local == a || a.Port() == 0 && s.p.Local.Addr() == a.Addr() {
 			found = true
-			c.paths.closed(now, s.id)
-			c.closeFlow(now, s)
+			if err := c.CloseFlow(now, s.id); err == ErrLastSubflow {
+				last = err
+			}
 		}
 	}
 	c.flushSignals(now)
@@ -113,7 +116,7 @@ func (c *Conn) RemoveLocalAddr(now time.Duration, a netip.AddrPort) error {
 	if !found {
 		return ErrNoSubflow
 	}
-	return nil
+	return last
 }
 
 // replan lets the path planner look again.
@@ -193,7 +196,7 @@ func (c *Conn) CloseFlow(now time.Duration, id PathID) error {
 func (c *Conn) SetPolicy(now time.Duration, p extapi.PathPolicy) error {
 	c.cfg.Policy = p
 	c.paths.setPolicy(now, p)
-	for i := len(c.flows) - 1; i >= 0; i-- {
+	for i := len(c.flows) - 1; i >= 0 && !c.closed(); i-- {
 		s := c.flows[i]
 		role, cost, ok := c.paths.role(s.id)
 		if !ok || s.p.Accepted {

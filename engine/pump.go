@@ -25,7 +25,7 @@ type peerWindow struct{ edge uint64 }
 
 // HandleWindow takes a receive window: bytes beyond dataAck that the peer takes.
 func (c *Conn) HandleWindow(now time.Duration, id PathID, dataAck uint64, window int64) {
-	if window < 0 || window > 1<<40 {
+	if window < 0 || window > 1<<40 || c.flow(id) == nil || seqnum.Less(c.lastSent(), dataAck) {
 		return
 	}
 	edge := dataAck + uint64(window)
@@ -63,8 +63,8 @@ func (c *Conn) next() (d scheduler.Decision) {
 	defer func() {
 		if r := recover(); r != nil {
 			c.sched.s, c.sched.name, c.sched.broken = scheduler.MinRTT.New(), scheduler.MinRTT.Name(), true
-			d = scheduler.Decision{}
 			c.event(extapi.SchedulerFailed{Value: r})
+			d = c.sched.s.Next(&c.sched.view)
 		}
 	}()
 	return c.sched.s.Next(&c.sched.view)
@@ -124,6 +124,7 @@ func (c *Conn) pump(now time.Duration) {
 	c.opportunistic(now)
 	c.sendFIN(now)
 	c.armStall(now)
+	c.armPersist(now)
 }
 
 // buildView fills the scheduler's view with the flows that may carry data, and says whether any has
@@ -176,13 +177,14 @@ func (c *Conn) place(now time.Duration, seg *segment, fresh int64) bool {
 	v.PeerWindow = int64(c.peer.edge - c.snd.nxt)
 	v.Reinject = seg != nil
 	v.SentOn = nil
-	if seg != nil {
+	if seg != nil && !seg.overdue {
 		v.SentOn = c.carriers(seg)
 	}
 	dec := c.next()
 	if dec.Path == 0 {
 		if dec.Wait > 0 {
 			d.wake = now + dec.Wait
+			c.time.arm(d.wake)
 		}
 		return false
 	}
@@ -201,7 +203,7 @@ func (c *Conn) place(now time.Duration, seg *segment, fresh int64) bool {
 	if dec.Len > 0 {
 		n = min(n, int64(dec.Len))
 	}
-	if n < min(sillyRoom, fresh) {
+	if n < min(sillyRoom, fresh) && d.flows[i].busy() {
 		v.Paths[i].Room = 0 // too little for a mapping: wait until more drains
 		return true
 	}
@@ -262,7 +264,7 @@ func (c *Conn) resend(now time.Duration, s *subflow, seg *segment) {
 	seg.sentAt = now
 	c.give(now, s, seg, c.snd.ref(seg.dsn, seg.n))
 	if seg.lost {
-		seg.lost = false
+		seg.lost, seg.overdue = false, false
 		c.sent.lost--
 	}
 	s.count.reinjected += uint64(seg.n)

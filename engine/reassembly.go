@@ -31,6 +31,14 @@ func (r *reassembly) init(rcvNxt uint64, mem Memory) {
 // rcvNxt is the next data sequence number expected: the DATA_ACK, as long as no DATA_FIN is in.
 func (r *reassembly) rcvNxt() uint64 { return r.nxt }
 
+// end is where the data ends that has arrived.
+func (r *reassembly) end() uint64 {
+	if n := r.store.entries.len(); n > 0 {
+		return r.store.entries.at(n - 1).end()
+	}
+	return r.nxt
+}
+
 // buffered is the number of bytes in order that the application has not read.
 func (r *reassembly) buffered() int { return r.queue.bytes }
 

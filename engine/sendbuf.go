@@ -145,11 +145,10 @@ func (b *sendBuffer) release(t *sendChunk) {
 	*t = sendChunk{}
 }
 
-// drop releases everything: the connection is over.
+// drop releases everything: the connection is over. The numbers stay and tell what was not delivered.
 func (b *sendBuffer) drop() {
 	for ; b.head < len(b.chunks); b.head++ {
 		b.release(&b.chunks[b.head])
 	}
 	b.chunks, b.head = nil, 0
-	b.una, b.nxt = b.end, b.end
 }

@@ -13,6 +13,7 @@ type segment struct {
 	sentAt   time.Duration // when it was last given to a flow
 	carriers uint32        // slots of the flows that carry a copy and are not closed
 	lost     bool          // no flow that works carries it: it is sent again (RFC 8684 section 3.3.6)
+	overdue  bool          // its DATA_ACK is: it is lost, and its carriers may take it once more
 }
 
 // sentQueue is the ring of segments in order of data sequence number. They never overlap and leave
@@ -99,7 +100,8 @@ func (q *sentQueue) setLost(i int, lost bool) {
 // reassess marks as lost what none of the flows in live carries, and takes back what one does.
 func (q *sentQueue) reassess(live uint32) {
 	for i := range q.n {
-		q.setLost(i, q.at(i).carriers&live == 0)
+		s := q.at(i)
+		q.setLost(i, s.overdue || s.carriers&live == 0)
 	}
 }
 

@@ -41,6 +41,10 @@ func (c *Conn) takeFastclose(now time.Duration, s *subflow, o options.Fastclose)
 		c.violation(s, "RFC 8684 section 3.5", "MP_FASTCLOSE with a wrong key")
 		return
 	}
+	if c.closing.finished { // nothing is lost: the peer only hurries
+		c.fail(now, nil)
+		return
+	}
 	err := &ResetError{Remote: true}
 	if e, ok := s.err.(*ResetError); ok {
 		err.Reason = e.Reason
@@ -54,10 +58,13 @@ func (c *Conn) takePrio(now time.Duration, s *subflow, o options.MPPrio) {
 		s.prioSince, s.prios = now, 0
 	}
 	s.prios++
-	if s.prios > maxPrioPerSecond || s.p.PeerBackup == o.Backup {
+	if s.p.PeerBackup == o.Backup {
 		return
 	}
 	s.p.PeerBackup = o.Backup
+	if s.prios > maxPrioPerSecond {
+		return // it counts from the next chunk on
+	}
 	c.event(extapi.SubflowPriority{ID: s.id, Backup: o.Backup, Remote: true})
 	c.pathsChanged(now)
 	c.pump(now)
@@ -147,7 +154,7 @@ func (c *Conn) question(now time.Duration, s *subflow) {
 
 // checkQuestioned closes the questioned flows that have not answered in time.
 func (c *Conn) checkQuestioned(now time.Duration) {
-	for i := len(c.flows) - 1; i >= 0; i-- {
+	for i := len(c.flows) - 1; i >= 0 && !c.closed(); i-- {
 		s := c.flows[i]
 		switch {
 		case s.questioned == 0:
@@ -172,9 +179,13 @@ func (c *Conn) flushSignals(now time.Duration) {
 			return
 		}
 	}
-	if o, ok := c.addrs.pollRemove(); ok {
+	for {
+		o, ok := c.addrs.pollRemove()
+		if !ok {
+			break
+		}
 		for _, x := range c.flows { // it is not acknowledged: tell it on every flow (RFC 8684 section 3.4.2)
-			if x.usable() {
+			if x.usable() || x == s {
 				x.f.Signal(now, o)
 			}
 		}

@@ -53,18 +53,19 @@ func (c *Conn) anyBusy() bool {
 // HandleProgress says that something came back on the flow: a subflow-level ACK, an echo.
 func (c *Conn) HandleProgress(now time.Duration, id PathID) {
 	if s := c.flow(id); s != nil {
-		c.progress(now, s)
+		c.progress(now, now, s)
 	}
 }
 
-func (c *Conn) progress(now time.Duration, s *subflow) {
+// progress takes a sign of life that s gave at the instant at.
+func (c *Conn) progress(now, at time.Duration, s *subflow) {
 	if s.busy() {
-		gap := now - max(s.tx.last, s.tx.since)
+		gap := at - max(s.tx.last, s.tx.since)
 		s.tx.gap = max(gap, s.tx.gap-s.tx.gap/8)
 		// One long gap (a stall that ended) must not make the next one invisible for long.
 		s.tx.gap = min(s.tx.gap, 4*s.srtt()+stallExtra)
 	}
-	s.tx.last = now
+	s.tx.last = max(s.tx.last, at)
 	s.questioned = 0
 	if s.state == extapi.StateStale {
 		c.revive(now, s)
@@ -123,7 +124,7 @@ func (c *Conn) observe(now time.Duration, s *subflow) {
 		if p := s.stats.LastProgress; p > s.tx.last && p < now {
 			at = p
 		}
-		c.progress(at, s)
+		c.progress(now, at, s)
 	}
 }
 
@@ -181,12 +182,7 @@ func (c *Conn) checkData(now time.Duration) {
 		t.arm(due)
 		return
 	}
-	for _, s := range c.flows { // let any flow take it, its carriers too
-		if head.carriers&s.slot != 0 {
-			s.tx.outstanding -= int64(head.n)
-		}
-	}
-	head.carriers = 0
+	head.overdue = true
 	c.sent.setLost(0, true)
 	t.backoff++
 	t.data = now + c.dataTimeout()
@@ -210,17 +206,29 @@ const (
 	persistMax = 30 * time.Second
 )
 
+// shut says whether the peer's window alone holds the data back, with nothing under way whose
+// DATA_ACK could open it.
+func (c *Conn) shut() bool {
+	return c.snd.unsent() > 0 && c.sent.n == 0 && int64(c.peer.edge-c.snd.nxt) <= 0 && !c.closed() && !c.fall.infinite
+}
+
+// armPersist starts the persist timer when the window has shut.
+func (c *Conn) armPersist(now time.Duration) {
+	if t := &c.time; t.persist == 0 && c.shut() {
+		t.persist = now + persistMin
+		t.arm(t.persist)
+	}
+}
+
 // checkPersist probes a closed window with a byte that the peer has already: it answers every
 // duplicate with its DATA_ACK and window, in case the update was lost with a subflow.
 func (c *Conn) checkPersist(now time.Duration) {
 	t := &c.time
-	if c.snd.unsent() == 0 || c.sent.n > 0 || int64(c.peer.edge-c.snd.nxt) > 0 || c.closed() {
+	if !c.shut() {
 		t.persist, t.probes = 0, 0
 		return
 	}
-	if t.persist == 0 {
-		t.persist = now + persistMin
-	}
+	c.armPersist(now)
 	if t.persist > now {
 		t.arm(t.persist)
 		return
@@ -241,15 +249,21 @@ func (c *Conn) checkIdle(now time.Duration) {
 	if d == 0 || !c.cfg.Client || len(c.flows) < 2 {
 		return
 	}
-	d = max(d, 0)
+	d = max(d, idleMin)
 	for i := len(c.flows) - 1; i > 0; i-- {
 		s := c.flows[i]
+		if !s.usable() {
+			continue
+		}
 		at := max(s.tx.since, s.tx.last, s.tx.lastRx) + d
-		if s.usable() && !s.busy() && at <= now && c.otherUsable(s) {
+		if !s.busy() && at <= now && c.otherUsable(s) {
 			c.paths.closed(now, s.id)
 			c.closeFlow(now, s)
 			continue
 		}
-		c.time.arm(max(at, now+20*time.Millisecond))
+		c.time.arm(max(at, now+d))
 	}
 }
+
+// idleMin is how long a subflow that is to be closed when idle is left alone at least.
+const idleMin = 100 * time.Millisecond

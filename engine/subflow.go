@@ -25,6 +25,7 @@ type subflow struct {
 	err   error
 
 	announced  bool // SubflowEstablished was reported
+	signalled  bool // a DSS has come: options pass
 	finSent    bool
 	finRcvd    bool
 	penalised  time.Duration // until when its Limit is lowered; 0: it is not
@@ -101,8 +102,11 @@ func (c *Conn) flow(id PathID) *subflow {
 // JoinRequest (Attempt), or one that the peer joined. It returns the subflow's id, or 0 when the
 // connection takes no more: then the caller aborts the flow with ResetProhibited.
 func (c *Conn) AddFlow(now time.Duration, f Flow, p FlowParams) PathID {
+	if p.Accepted {
+		c.JoinRefused(now) // it is pending no longer
+	}
 	slot := c.freeSlot()
-	if slot == 0 || c.closed() {
+	if slot == 0 || c.closed() || c.closing.finished || c.fall.infinite {
 		c.paths.failed(now, p.Attempt, false)
 		return 0
 	}
@@ -125,13 +129,15 @@ func (c *Conn) AddFlow(now time.Duration, f Flow, p FlowParams) PathID {
 		c.paths.first(now, p)
 	} else {
 		if p.Accepted {
-			c.JoinRefused(now) // it is pending no longer
 			c.addrs.observe(p.RemoteID, p.Remote)
 		}
 		c.paths.opened(now, p.Attempt, s.id, p)
 	}
 	if s.state == extapi.StateActive {
 		c.activate(now, s)
+		c.retireReplaced(now, s)
+	} else {
+		c.time.arm(now + joinConfirm)
 	}
 	c.pump(now)
 	return s.id
@@ -160,6 +166,7 @@ func (c *Conn) activate(now time.Duration, s *subflow) {
 		c.event(extapi.SubflowEstablished{Info: c.subflowInfo(s)})
 	}
 	c.flushSignals(now)
+	c.checkIdle(now)
 }
 
 // HandleEstablished says that the peer has proved to know both keys (first subflow), or that the
@@ -196,15 +203,39 @@ func (c *Conn) retireReplaced(now time.Duration, s *subflow) {
 	c.closeFlow(now, s)
 }
 
-// liveSlots are the flows whose copies of a segment count.
+// liveSlots are the flows whose copies of a segment count: those in use, or when all are stale those,
+// since there is no sense in giving one the same bytes again.
 func (c *Conn) liveSlots() uint32 {
-	var m uint32
+	var active, stale uint32
 	for _, s := range c.flows {
-		if s.usable() {
-			m |= s.slot
+		switch s.state {
+		case extapi.StateActive:
+			active |= s.slot
+		case extapi.StateStale:
+			stale |= s.slot
 		}
 	}
-	return m
+	if active == 0 {
+		return stale
+	}
+	return active
+}
+
+// joinConfirm is how long a join's fourth message may take.
+const joinConfirm = 10 * time.Second
+
+// checkJoining gives up the joins whose fourth message does not come.
+func (c *Conn) checkJoining(now time.Duration) {
+	for i := len(c.flows) - 1; i >= 0 && !c.closed(); i-- {
+		s := c.flows[i]
+		switch at := s.tx.since + joinConfirm; {
+		case s.state != extapi.StateJoining:
+		case at > now:
+			c.time.arm(at)
+		default:
+			c.abortFlow(now, s, ResetUnspecified, errJoinUnconfirmed)
+		}
+	}
 }
 
 // HandleFIN takes the peer's FIN on a subflow: it sends nothing more there. A FIN ends a subflow, not
@@ -230,6 +261,10 @@ func (c *Conn) HandleFIN(now time.Duration, id PathID) {
 // settleHalfClosed closes our half of the subflows that the peer has finished, once they are not the
 // last way for what we still have to deliver.
 func (c *Conn) settleHalfClosed(now time.Duration) {
+	if c.fall.infinite {
+		return // the peer's half of the connection, not of one subflow: ours goes on
+	}
+	c.settleFIN(now)
 	for _, s := range c.flows {
 		if !s.finRcvd || !s.open() {
 			continue
@@ -239,6 +274,23 @@ func (c *Conn) settleHalfClosed(now time.Duration) {
 			return
 		}
 	}
+}
+
+// settleFIN counts our DATA_FIN as delivered when nothing else is outstanding and the peer, which has
+// sent its own, has closed its half of every subflow: no DATA_ACK can come any more, and the DATA_FIN
+// arrives before our FIN does. "A host MUST NOT close all functioning subflows unless it is safe to do
+// so" (RFC 8684 section 3.3.3), so the peer waits for nothing else.
+func (c *Conn) settleFIN(now time.Duration) {
+	if !c.rcv.finSeen || !c.fin.sent || c.fin.acked || c.snd.size() > 0 {
+		return
+	}
+	for _, s := range c.flows {
+		if s.open() && !s.finRcvd {
+			return
+		}
+	}
+	c.fin.acked = true
+	c.checkClosed(now)
 }
 
 // otherUsable says whether a flow other than s can take over, both ways.
@@ -262,7 +314,6 @@ func (c *Conn) HandleClosed(now time.Duration, id PathID, err error) {
 		s.err = err
 	}
 	c.removeFlow(now, s, orderly)
-	c.pump(now)
 }
 
 // closeFlow ends a subflow in order: what it carries unacknowledged is sent elsewhere as well.
@@ -321,14 +372,16 @@ func (c *Conn) removeFlow(now time.Duration, s *subflow, orderly bool) {
 	}
 	c.event(extapi.SubflowClosed{Info: c.subflowInfo(s), Err: s.err})
 	c.reack(now)
+	c.replan(now)
 	c.checkNoPath(now)
 	c.checkClosed(now)
+	c.pump(now)
 }
 
 // checkNoPath starts the timeout that runs while no subflow is left. A stale one is not gone.
 func (c *Conn) checkNoPath(now time.Duration) {
 	for _, s := range c.flows {
-		if s.open() {
+		if s.open() || c.fall.infinite { // after a fallback a half-closed subflow is a half-closed connection
 			return
 		}
 	}
@@ -339,7 +392,8 @@ func (c *Conn) checkNoPath(now time.Duration) {
 		c.fail(now, c.lastPathError())
 		return
 	}
-	c.noPath = now + c.cfg.NoPathTimeout
+	c.noPath = max(now+c.cfg.NoPathTimeout, 1)
+	c.time.arm(c.noPath)
 }
 
 // lastPathError says why the connection has no path.

@@ -40,6 +40,7 @@ func (c *Conn) HandleTimeout(now time.Duration) {
 	c.endPenalties(now)
 	c.resendSignals(now)
 	c.checkIdle(now)
+	c.checkJoining(now)
 	c.checkTimeouts(now)
 	if !c.closed() {
 		c.paths.now = max(c.paths.now, now)
