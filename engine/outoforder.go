@@ -15,6 +15,11 @@ const (
 	maxOutOfOrder = 4096
 	dropSlack     = 256 << 10
 	dropRatio     = 4
+
+	// Beyond crowded entries, pieces of up to crumbSize bytes are packed whether they waste memory or
+	// not, so that a long run behind a hole takes few entries, however short the reads it came in.
+	crowded   = maxOutOfOrder / 4
+	crumbSize = 4 << 10
 )
 
 // outOfOrder holds the pieces behind a hole: sorted by data sequence number, not overlapping.
@@ -90,7 +95,7 @@ func (s *outOfOrder) extend(i int, e piece) bool {
 	switch {
 	case prev.p.Len() == 0 && e.p.Len() == 0: // thrown away
 	case prev.p.C != nil && prev.p.C == s.pack.c && s.packEnd == e.dsn && s.pack.fits(e.n) &&
-		packRatio*int64(e.n) < chunkCost(e.p):
+		(packRatio*int64(e.n) < chunkCost(e.p) || s.crumb(e.p)):
 		prev.p = s.pack.extend(prev.p, e.p.B)
 		s.packEnd += uint64(e.n)
 	default:
@@ -101,13 +106,18 @@ func (s *outOfOrder) extend(i int, e piece) bool {
 	return true
 }
 
+// crumb says whether p is to be packed for the sake of the number of entries.
+func (s *outOfOrder) crumb(p pool.Ref) bool {
+	return s.entries.len() >= crowded && p.Len() > 0 && p.Len() <= crumbSize
+}
+
 // keep puts e before index i, with a reference of its own, unless a bound forbids it.
 func (s *outOfOrder) keep(i int, e piece, b *budget) bool {
 	if s.entries.len() >= maxOutOfOrder {
 		return false
 	}
 	payload := s.bytes + e.n
-	packed := wasteful(e.p, s.pinned+s.insertCost(i, e.p), payload)
+	packed := s.crumb(e.p) || wasteful(e.p, s.pinned+s.insertCost(i, e.p), payload)
 	if packed {
 		e.p = s.pack.add(e.p.B)
 	} else {
