@@ -27,6 +27,25 @@ import (
 
 // The snippets of docs/guide.md and README.md are parts of these examples: TestSnippetsCompile compares them.
 
+// A client: only the way to dial differs.
+func Example_client() {
+	client := &http.Client{Transport: &http.Transport{DialContext: mptcp.Dial}}
+	resp, err := client.Get("http://server.internal:8080/")
+	if err != nil {
+		log.Fatal(err)
+	}
+	resp.Body.Close()
+}
+
+// A server: only the listener differs.
+func Example_server() {
+	ln, err := mptcp.Listen("tcp", ":8080")
+	if err != nil {
+		log.Fatal(err)
+	}
+	log.Fatal(http.Serve(ln, http.HandlerFunc(hello)))
+}
+
 // A client of a service whose servers are known to speak multipath.
 func Example_httpClient() {
 	d := &mptcp.Dialer{Config: mptcp.Config{
