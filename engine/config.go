@@ -29,8 +29,8 @@ type Config struct {
 	IdlePathTimeout time.Duration // 0: keep; <0: close idle extra subflows at once
 	NoPathTimeout   time.Duration // <0: fail at once
 	CloseTimeout    time.Duration
-	Loopback        bool          // the first subflow is on loopback
-	Tracing         bool          // produce the per-chunk events too
+	Loopback        bool // the first subflow is on loopback
+	Tracing         bool // produce the per-chunk events too
 }
 
 // Memory is the budget of bytes that connections share.

@@ -1,8 +1,8 @@
 package engine
 
-// dequeKeep is how many entries' worth of backing array an empty deque keeps, so that a connection
-// that goes idle after a backlog does not sit on the backlog's bookkeeping.
-const dequeKeep = 128
+// dequeKeep is how many entries' worth of backing array an empty deque keeps when it is trimmed, so that
+// a connection that goes idle after a backlog does not sit on the backlog's bookkeeping.
+const dequeKeep = 16
 
 // deque is a sequence that grows at the back, shrinks at the front and, rarely, takes an entry in
 // between. Pushing and popping cost O(1) amortised, and nothing is allocated once it has grown to its
@@ -59,7 +59,15 @@ func (d *deque[T]) pop() T {
 func (d *deque[T]) reset() {
 	clear(d.s)
 	d.s, d.head = d.s[:0], 0
-	if cap(d.s) > dequeKeep {
+}
+
+// bulky says whether trim would give anything back.
+func (d *deque[T]) bulky() bool { return d.len() == 0 && cap(d.s) > dequeKeep }
+
+// trim gives the array of an empty deque back: nothing goes on. While data flows the array stays, since
+// it would only grow again at once.
+func (d *deque[T]) trim() {
+	if d.bulky() {
 		d.s = nil
 	}
 }

@@ -86,7 +86,7 @@ func (c *Conn) dataAcked(now time.Duration, ack uint64) {
 	c.acknowledgedData(now)
 	for _, s := range c.flows { // only now: what is taken back in use sends at once
 		if proven&s.slot != 0 {
-			c.progress(now, now, s)
+			c.answered(now, s)
 		}
 	}
 }
@@ -212,6 +212,7 @@ func (c *Conn) HandleDirect(now time.Duration, id PathID, n int) {
 // received follows every arrival of data: the DATA_FIN may be due, an acknowledgement too.
 func (c *Conn) received(now time.Duration, s *subflow, dup bool) {
 	c.rcv.last = s.id
+	c.time.trimmed = false
 	c.reachFIN(now)
 	if c.closing.app && c.rcv.lostData {
 		c.checkClosed(now)

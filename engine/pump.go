@@ -291,6 +291,7 @@ func (c *Conn) give(now time.Duration, s *subflow, seg *segment, ref pool.Ref) {
 	if !s.busy() {
 		s.tx.since = now
 	}
+	c.time.trimmed = false
 	s.nxt += uint32(seg.n)
 	if seg.carriers&s.slot == 0 {
 		seg.carriers |= s.slot

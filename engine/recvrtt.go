@@ -32,8 +32,12 @@ func (c *Conn) watchRTT(now time.Duration) {
 	}
 	for _, s := range c.flows {
 		s.stats = s.f.Stats(now)
-		if probe && s.usable() && now-s.tx.lastRx < rttProbeEvery {
-			s.f.Probe(now)
+		if !s.usable() {
+			continue
 		}
+		if probe {
+			c.ask(now, s)
+		}
+		c.checkSilence(now, s)
 	}
 }

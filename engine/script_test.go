@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -403,3 +404,8 @@ func (f *scriptFlow) Abort(_ time.Duration, r ResetReason) {
 func (f *scriptFlow) Limit(n int64)                     { f.note("limit %d", n) }
 func (f *scriptFlow) Probe(time.Duration)               { f.note("probe") }
 func (f *scriptFlow) Stats(now time.Duration) FlowStats { return f.stats }
+
+func sorted(l []string) []string {
+	slices.Sort(l)
+	return l
+}

@@ -50,10 +50,10 @@ func (c *Conn) anyBusy() bool {
 	return false
 }
 
-// HandleProgress says that something came back on the flow: a subflow-level ACK, an echo.
+// HandleProgress says that the peer answered on the flow: an echo. HandleAcked is for the subflow's own ACKs.
 func (c *Conn) HandleProgress(now time.Duration, id PathID) {
 	if s := c.flow(id); s != nil {
-		c.progress(now, now, s)
+		c.answered(now, s)
 	}
 }
 
@@ -97,7 +97,8 @@ func (c *Conn) checkStall(now time.Duration) {
 			continue
 		}
 		c.observe(now, s)
-		if !s.busy() {
+		if !s.owes() {
+			s.tx.since = now
 			continue
 		}
 		due := max(s.tx.last, s.tx.since) + c.stallAfter(s)
@@ -124,7 +125,9 @@ func (c *Conn) observe(now time.Duration, s *subflow) {
 		if p := s.stats.LastProgress; p > s.tx.last && p < now {
 			at = p
 		}
-		c.progress(now, at, s)
+		if !s.tx.doubted {
+			c.progress(now, at, s)
+		}
 	}
 }
 
@@ -184,6 +187,7 @@ func (c *Conn) checkData(now time.Duration) {
 	}
 	head.overdue = true
 	c.sent.setLost(0, true)
+	c.blame(now, head)
 	t.backoff++
 	t.data = now + c.dataTimeout()
 	t.arm(t.data)

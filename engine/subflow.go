@@ -43,6 +43,8 @@ type flowProgress struct {
 	acked       int64         // FlowStats.Acked at that time
 	gap         time.Duration // decaying maximum of the time between two signs while busy
 	lastRx      time.Duration // last bytes from the peer
+	asked       time.Duration // since when a probe waits for its answer; 0: none does (doubt.go)
+	doubted     bool          // acknowledgements at the level of the subflow prove nothing any more
 }
 
 type flowCounters struct {

@@ -12,7 +12,7 @@ type timers struct {
 	backoff uint          // doublings of the data-level timeout
 	persist time.Duration // next window probe; 0: off
 	probes  uint          // window probes since the window closed
-	idle    time.Duration // next look at idle subflows
+	trimmed bool          // nothing has grown since the last trim (trim.go)
 }
 
 func (t *timers) arm(at time.Duration) {
@@ -42,6 +42,7 @@ func (c *Conn) HandleTimeout(now time.Duration) {
 	c.checkIdle(now)
 	c.checkJoining(now)
 	c.checkTimeouts(now)
+	c.checkTrim(now)
 	if !c.closed() {
 		c.paths.now = max(c.paths.now, now)
 		c.replan(now)

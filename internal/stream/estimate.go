@@ -45,6 +45,7 @@ type estimate struct {
 	n      int
 	frozen bool // the newest has been made and, as far as we know, not begun to leave
 	probe  bool // send one also without data
+	close  bool // send one behind the data that has left, since none follows
 	sentAt time.Duration
 
 	owed  bool // a reply: the newest only, state and not a queue
@@ -68,7 +69,7 @@ func (e *estimate) owe(data []byte) { e.owed, e.reply = true, binary.BigEndian.U
 // wants says whether an ECHO should leave, with data or (a probe) without.
 func (e *estimate) wants(now time.Duration, data bool, cfg *FlowConfig, q *output) bool {
 	switch {
-	case e.n == 0 && (e.probe || data && e.token == 0):
+	case e.n == 0 && (e.probe || data && e.token == 0), e.close && e.n < maxEchoes:
 		return true
 	case !data:
 		return false
@@ -77,7 +78,12 @@ func (e *estimate) wants(now time.Duration, data bool, cfg *FlowConfig, q *outpu
 	case e.n == 0:
 		return now-e.sentAt >= echoFloor
 	}
-	return e.n < maxEchoes && int64(q.sent-e.echoes[e.n-1].upTo) >= max(tail, e.window()/maxEchoes)
+	return e.n < maxEchoes && e.step(q)
+}
+
+// step says whether enough has left since the newest ECHO for another one.
+func (e *estimate) step(q *output) bool {
+	return int64(q.sent-e.echoes[e.n-1].upTo) >= max(tail, e.window()/maxEchoes)
 }
 
 // append appends the reply that is owed, and an ECHO if one is due.
@@ -97,7 +103,7 @@ func (e *estimate) append(b []byte, now time.Duration, data bool, cfg *FlowConfi
 	}
 	e.echoes[e.n] = x
 	e.n++
-	e.probe, e.frozen, e.sentAt = false, true, now
+	e.probe, e.close, e.frozen, e.sentAt = false, false, true, now
 	return appendEcho(b, TypeEcho, e.token)
 }
 
@@ -175,8 +181,8 @@ func (e *estimate) wrote(now time.Duration, before int64, cfg *FlowConfig, q *ou
 	if before == 0 {
 		e.busyAt = now
 	}
-	if cfg.EstimateStats && q.n == 0 && e.n == 0 && e.missing(q) > tail {
-		e.probe = true
+	if cfg.EstimateStats && q.n == 0 && e.missing(q) > tail {
+		e.close = e.n == 0 || e.step(q)
 	}
 }
 

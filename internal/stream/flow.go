@@ -255,3 +255,6 @@ func (f *Flow) fail(now time.Duration, r engine.ResetReason, err error) {
 
 // Limit caps the bytes in flight; 0 lifts the cap.
 func (f *Flow) Limit(bytes int64) { f.limit = max(0, bytes) }
+
+// Trim gives back what an idle flow keeps for speed.
+func (f *Flow) Trim() { f.out.trim() }

@@ -11,8 +11,8 @@ import (
 const (
 	// maxRecords bounds the queue in entries: beyond it Room is 0.
 	maxRecords = 512
-	// keptRecords is how large a queue stays when it is empty.
-	keptRecords = 32
+	// keptRecords is how large an empty queue stays when the connection is idle.
+	keptRecords = 4
 	// maxSlices bounds what one Gather adds: a vectored write takes no more on any system.
 	maxSlices = 64
 	// inlineMax is the longest payload that is copied behind its header, so that a small record is
@@ -100,7 +100,11 @@ func (q *output) pop() {
 	r.ref = pool.Ref{}
 	q.head = (q.head + 1) & (len(q.ring) - 1)
 	q.n--
-	if q.n == 0 && len(q.ring) > keptRecords {
+}
+
+// trim gives the array of an empty queue back.
+func (q *output) trim() {
+	if q.n == 0 && len(q.ring) > keptRecords && !q.writing {
 		q.ring, q.head = nil, 0
 	}
 }

@@ -1,0 +1,78 @@
+package engine
+
+import (
+	"time"
+
+	"github.com/mptcp-go/mptcp/extapi"
+)
+
+// A proxy on the path acknowledges what the peer never gets, and who only receives sends nothing whose
+// acknowledgement could fail to come. So a subflow is also doubted, and stale until its peer itself
+// answers on it, when the oldest byte that it carries is long overdue while other subflows work, and
+// when it keeps silent although it was asked, while data comes in on others.
+const (
+	minPatience = 500 * time.Millisecond // for the answer to a question: a stall costs less than a false alarm
+	maxSilence  = 2 * time.Second
+)
+
+// HandleAcked says that the subflow's own TCP, or a proxy's, has acknowledged more.
+func (c *Conn) HandleAcked(now time.Duration, id PathID) {
+	if s := c.flow(id); s != nil && !s.tx.doubted {
+		c.progress(now, now, s)
+	}
+}
+
+// answered takes a sign of life from the peer itself: an echo, or the DATA_ACK of what nobody else carried.
+func (c *Conn) answered(now time.Duration, s *subflow) {
+	s.tx.doubted, s.tx.asked = false, 0
+	c.progress(now, now, s)
+}
+
+// owes says whether a sign of life at the level of the subflow must come. What it has delivered and is
+// not DATA_ACKed may wait for another subflow: that is not its fault.
+func (s *subflow) owes() bool {
+	if s.stats.InFlight < 0 {
+		return s.busy()
+	}
+	return s.stats.InFlight > 0 || s.stats.Unsent > 0
+}
+
+// doubt takes a flow out of use until the peer answers on it.
+func (c *Conn) doubt(now time.Duration, s *subflow) {
+	s.tx.doubted = true
+	s.f.Probe(now)
+	c.stale(now, s)
+}
+
+// blame doubts the flows that carry an overdue segment, as long as one is left that does not.
+func (c *Conn) blame(now time.Duration, g *segment) {
+	carriers, free := g.carriers, false
+	for _, s := range c.flows {
+		free = free || s.usable() && carriers&s.slot == 0
+	}
+	for i := 0; free && i < len(c.flows); i++ {
+		if s := c.flows[i]; s.state == extapi.StateActive && carriers&s.slot != 0 {
+			c.doubt(now, s)
+		}
+	}
+}
+
+// ask wants an answer on the flow.
+func (c *Conn) ask(now time.Duration, s *subflow) {
+	if s.tx.asked == 0 {
+		s.tx.asked = now
+	}
+	s.f.Probe(now)
+}
+
+// checkSilence doubts a flow on which nothing has come for long, although it was asked. It is called
+// when data has come on another.
+func (c *Conn) checkSilence(now time.Duration, s *subflow) {
+	if s.tx.asked == 0 {
+		return
+	}
+	silence := now - max(s.tx.asked, s.tx.lastRx)
+	if silence > min(max(minPatience, 4*s.srtt()), maxSilence) && c.otherUsable(s) {
+		c.doubt(now, s)
+	}
+}
