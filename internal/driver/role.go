@@ -32,6 +32,7 @@ type role struct {
 	set    *pollSet      // waits for several sockets at once
 	direct bool          // a read into the application's buffer is under way
 	landed chan struct{} // closed when it is over, for who waits for that
+	barred int           // how many wait for that: no other may begin before they have had their turn
 }
 
 // parking is what a wait can be interrupted through.
@@ -151,7 +152,7 @@ func (c *Conn) read(f *flow, app []byte, wait bool) int {
 	if f.intake == nil {
 		b.left = f.f.PayloadLeft()
 	}
-	if b.left > 0 && len(app) > 0 {
+	if b.left > 0 && len(app) > 0 && c.role.barred == 0 {
 		if n := c.eng.DirectRoom(f.id); n > 0 {
 			b.app = app[:min(n, len(app))]
 		}
@@ -181,6 +182,8 @@ func (r *role) land() {
 // settleDirect waits until no read into the application's buffer is under way: another subflow could
 // deliver the same bytes (reinjection), and they would be counted twice.
 func (c *Conn) settleDirect() {
+	c.role.barred++
+	defer func() { c.role.barred-- }()
 	for c.role.direct {
 		if c.role.landed == nil {
 			c.role.landed = make(chan struct{})

@@ -223,7 +223,7 @@ func (p *program) until(d time.Duration, what string, fits func(report) bool) re
 	}
 }
 
-// say sends the program a command: "state" or "stop".
+// say sends the program a command: "state", "stop" or "stacks".
 func (p *program) say(command string) {
 	_, _ = io.WriteString(p.stdin, command+"\n") // one that has ended is found out by wait
 }
@@ -261,6 +261,9 @@ func (p *program) String() string {
 // end stops the program: it ends by itself when its standard input does.
 func (p *program) end() {
 	p.ended.Do(func() {
+		if p.l.t.Failed() {
+			p.say("stacks")
+		}
 		p.stdin.Close()
 		gone := make(chan struct{})
 		go func() {

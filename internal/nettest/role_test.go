@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"runtime/pprof"
 	"strings"
 	"sync"
 	"time"
@@ -66,6 +67,9 @@ func (a *actor) listen() {
 			stop()
 		case "state":
 			a.state()
+		case "stacks":
+			a.state()
+			_ = pprof.Lookup("goroutine").WriteTo(os.Stderr, 1) // for whoever looks into a failure
 		}
 	}
 }
