@@ -118,6 +118,9 @@ func (c *Conn) setEstablished(now time.Duration) {
 	c.established = true
 	c.paths.established(now)
 	c.event(extapi.ConnEstablished{Info: c.Info()})
+	for _, s := range c.flows {
+		c.announce(s)
+	}
 	c.replan(now)
 	c.flushSignals(now)
 }

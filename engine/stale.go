@@ -260,12 +260,15 @@ func (c *Conn) checkIdle(now time.Duration) {
 			continue
 		}
 		at := max(s.tx.since, s.tx.last, s.tx.lastRx) + d
-		if !s.busy() && at <= now && c.otherUsable(s) {
+		switch {
+		case at > now:
+			c.time.arm(at)
+		case s.busy() || !c.otherUsable(s):
+			c.time.arm(now + d)
+		default:
 			c.paths.closed(now, s.id)
 			c.closeFlow(now, s)
-			continue
 		}
-		c.time.arm(max(at, now+d))
 	}
 }
 

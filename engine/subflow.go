@@ -163,12 +163,19 @@ func (c *Conn) activate(now time.Duration, s *subflow) {
 		s.f.Ack(now, c.ackValue(now))
 	}
 	c.sent.reassess(c.liveSlots())
-	if !s.announced {
-		s.announced = true
-		c.event(extapi.SubflowEstablished{Info: c.subflowInfo(s)})
+	if c.established { // ConnEstablished comes first
+		c.announce(s)
 	}
 	c.flushSignals(now)
 	c.checkIdle(now)
+}
+
+// announce tells of a subflow that may carry data, once.
+func (c *Conn) announce(s *subflow) {
+	if !s.announced && s.usable() {
+		s.announced = true
+		c.event(extapi.SubflowEstablished{Info: c.subflowInfo(s)})
+	}
 }
 
 // HandleEstablished says that the peer has proved to know both keys (first subflow), or that the

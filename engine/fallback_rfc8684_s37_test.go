@@ -1,0 +1,292 @@
+package engine
+
+import (
+	"testing"
+	"time"
+
+	"github.com/mptcp-go/mptcp/extapi"
+	"github.com/mptcp-go/mptcp/internal/pool"
+	"github.com/mptcp-go/mptcp/options"
+	"github.com/stretchr/testify/require"
+)
+
+// bare is what arrives from a path that strips options.
+func bare(p string) move {
+	return func(f *scriptFlow) {
+		f.s.c.HandlePlain(f.s.now, f.id)
+		payload(p)(f)
+	}
+}
+
+// summed is data with a checksum, which bad breaks.
+func summed(dsn uint64, p string, bad bool) move {
+	return func(f *scriptFlow) {
+		d := options.DSS{HasMap: true, DSN64: true, DSN: f.s.remote() + dsn, SSN: f.peer, DataLen: uint16(len(p)), HasChecksum: true}
+		d.Checksum = dssChecksum(d.DSN, d.SSN, d.DataLen, []byte(p))
+		if bad {
+			d.Checksum++
+		}
+		says(d)(f)
+		payload(p)(f)
+	}
+}
+
+// infinite is an infinite mapping that begins at the flow's next byte.
+func infinite(dsn uint64) move {
+	return func(f *scriptFlow) {
+		says(options.DSS{HasMap: true, DSN64: true, DSN: f.s.remote() + dsn, SSN: f.peer})(f)
+	}
+}
+
+func checksums(c *Config) { c.Checksum = true }
+
+// "the implementation MUST drop out of MPTCP mode and fall back to regular TCP. The sender will send
+// one final Data Sequence Mapping, with the Data-Level Length value of 0 [...] and then revert to
+// sending data on the single subflow without any MPTCP options."
+func TestOptionsStrippedFromTheStart(t *testing.T) {
+	s, f := single(t, true)
+	s.write("hello")
+	f.Sends(bare("plain "))
+	s.wantRead("plain ")
+	f.clear()
+	s.write("one")
+	s.write("two")
+	f.Wants("infinite mapping once, then nothing", "infinite 5+3", "plain 3")
+	f.Sends(payload("answer"))
+	s.wantRead("answer")
+	require.Equal(t, extapi.FallbackStripped, s.c.Info().Fallback)
+	require.Equal(t, extapi.CarrierTCP, s.c.Info().Carrier)
+	require.Contains(t, s.names(), "conn_fell_back")
+	f.Wants("no DATA_ACK any more")
+	require.True(t, s.c.Drained())
+	s.wait(time.Minute)
+	f.Wants("and no timers")
+}
+
+func TestThirdAckWithoutOptions(t *testing.T) {
+	s := newScript(t, false)
+	f := s.add(FlowParams{Initial: true, Local: labAddr("10.0.1.1:4000"), Remote: labAddr("10.0.1.2:80")})
+	f.Sends(bare("GET"))
+	s.wantRead("GET")
+	require.Equal(t, extapi.FallbackThirdAck, s.c.Info().Fallback)
+}
+
+// "If a subflow breaks during operation, [...] the subflow SHOULD be treated as broken and closed with
+// a RST [...] with a "Middlebox interference" reason code."
+func TestOptionsStrippedMidway(t *testing.T) {
+	s, f := single(t, false)
+	f.Sends(data(0, "hello"))
+	f.clear()
+	f.Sends(bare("?"))
+	f.Wants("broken", "abort 6")
+	require.Equal(t, extapi.FallbackNone, s.c.Info().Fallback)
+	g := s.joined("10.0.2.1:5000")
+	g.Sends(data(5, " world"))
+	s.wantRead("hello world")
+}
+
+func TestOptionsStrippedOnOneOfTwo(t *testing.T) {
+	s, f, g := double(t, false)
+	g.Sends(bare("?"))
+	g.Wants("closed", "abort 6")
+	f.Sends(data(0, "fine"))
+	s.wantRead("fine")
+}
+
+// "it will send back an MP_FAIL option on the subflow-level ACK, referring to the data-level sequence
+// number of the start of the segment on which the checksum error was detected", and both sides go on
+// as plain TCP; what was changed is delivered, as TCP does.
+func TestChecksumFailureOnTheOnlySubflow(t *testing.T) {
+	s, f := single(t, true, checksums)
+	f.Sends(summed(0, "good ", false))
+	f.clear()
+	f.Sends(summed(5, "changed ", true))
+	f.Wants("told", "MP_FAIL 5")
+	s.wantRead("good changed ")
+	s.write("ours")
+	f.Wants("infinite mapping", "infinite 0+4")
+	f.Sends(option(options.MPFail{DSN: s.local()}), infinite(13), payload("from here on"))
+	f.Wants("MP_FAIL is not answered twice")
+	s.wantRead("from here on")
+}
+
+func TestChecksumFailureOnOneOfTwo(t *testing.T) {
+	s, f, g := double(t, false, checksums)
+	g.Sends(summed(0, "changed", true))
+	g.Wants("RST with MP_FAIL", "MP_FAIL 0", "abort 6")
+	f.Sends(summed(0, "correct", false))
+	s.wantRead("correct")
+	require.Equal(t, extapi.FallbackNone, s.c.Info().Fallback)
+}
+
+// "In the rare case that the data is not contiguous [...] the receiver MUST close the subflow with a
+// RST with MP_FAIL."
+func TestChecksumFailureWithAHole(t *testing.T) {
+	_, f := single(t, false, checksums)
+	f.Sends(summed(10, "behind a hole", false))
+	f.clear()
+	f.Sends(summed(0, "changed", true))
+	f.Wants("no fallback", "MP_FAIL 0", "abort 6")
+}
+
+// "the receiver of an MP_FAIL MUST also respond with an MP_FAIL in the reverse direction and entirely
+// revert to a regular TCP session"
+func TestPeerReportsAChecksumFailure(t *testing.T) {
+	s, f := single(t, true, checksums)
+	s.write("hello")
+	f.clear()
+	f.Sends(option(options.MPFail{DSN: s.local()}))
+	f.Wants("answered", "MP_FAIL 0")
+	s.write("more")
+	f.Wants("plain", "infinite 5+4")
+	f.Sends(summed(0, "sent before it knew", false), infinite(19), payload("!"))
+	s.wantRead("sent before it knew!")
+	require.Equal(t, extapi.FallbackChecksum, s.c.Info().Fallback)
+}
+
+func TestPeerReportsAChecksumFailureOnOneOfTwo(t *testing.T) {
+	s, f, g := double(t, true, checksums)
+	g.room = 0
+	s.write("hello")
+	g.room = 1 << 20
+	f.clear()
+	f.Sends(option(options.MPFail{DSN: s.local()}))
+	f.Wants("closed", "abort 6")
+	require.Equal(t, "hello", string(g.data))
+}
+
+func TestInfiniteMappingOfThePeer(t *testing.T) {
+	s, f := single(t, false)
+	f.Sends(data(0, "mapped "))
+	f.clear()
+	f.Sends(infinite(7), payload("plain"))
+	s.wantRead("mapped plain")
+	f.Wants("no DATA_ACK after it")
+	s.write("back")
+	f.Wants("both ways", "infinite 0+4")
+	require.Equal(t, extapi.FallbackInfiniteMap, s.c.Info().Fallback)
+}
+
+func TestInfiniteMappingOnOneOfTwo(t *testing.T) {
+	s, f, g := double(t, false)
+	g.Sends(infinite(0))
+	g.Wants("not with two subflows", "abort 6")
+	f.Sends(data(0, "fine"))
+	s.wantRead("fine")
+}
+
+// After a fallback each direction ends with the subflow's FIN, one after the other.
+func TestHalfCloseAfterFallback(t *testing.T) {
+	for _, own := range []bool{true, false} {
+		s, f := single(t, true)
+		f.Sends(bare("x"))
+		f.clear()
+		if own {
+			s.write("request")
+			s.c.CloseWrite(s.now)
+			f.Wants("FIN", "infinite 0+7", "close")
+			require.True(t, s.c.Drained())
+			f.Sends(payload("answer"))
+			s.wantRead("xanswer")
+			f.Sends(tcpFIN)
+		} else {
+			f.Sends(tcpFIN)
+			s.wantEOF("x")
+			f.Wants("our direction stays open")
+			s.wait(2 * time.Minute)
+			s.write("answer")
+			f.Wants("and is used", "infinite 0+6")
+			s.c.CloseWrite(s.now)
+			f.Wants("until we close it", "close")
+		}
+		s.wantEOF("")
+		f.ends(nil)
+		require.True(t, s.c.Done())
+		require.NoError(t, s.c.Err())
+	}
+}
+
+func TestResetAfterFallback(t *testing.T) {
+	s, f := single(t, true)
+	f.Sends(bare("x"))
+	f.ends(errTest)
+	require.True(t, s.c.Done(), "there is no other subflow to wait for")
+	require.ErrorIs(t, s.c.Err(), errTest)
+	got, err := s.read()
+	require.Equal(t, "x", got)
+	require.ErrorIs(t, err, errTest)
+}
+
+// No subflow is added to a connection that has fallen back.
+func TestNoJoinsAfterFallback(t *testing.T) {
+	s, f := single(t, true)
+	s.c.SetLocalAddrs(s.now, twoAddrs)
+	f.Sends(bare("x"))
+	s.wait(time.Minute)
+	require.Empty(t, s.joins)
+	_, _, err := s.c.AcceptJoin(s.now, options.MPJoin{Token: s.c.keys.Local.Token()}, labAddr("10.0.1.1:4000"), labAddr("10.0.2.1:5000"), 1)
+	require.Error(t, err)
+	g := &scriptFlow{s: s}
+	require.Zero(t, s.c.AddFlow(s.now, g, FlowParams{Accepted: true}))
+	_, err = s.c.RequestJoin(s.now, labAddr("10.0.1.1:0"), labAddr("10.0.1.2:80"))
+	require.Error(t, err)
+}
+
+// Bytes that came before it was known that the path strips options are not lost.
+func TestBytesHeldBeforeTheFallback(t *testing.T) {
+	s, f := single(t, true)
+	f.Sends(payload("held "), bare("and more"))
+	s.wantRead("held and more")
+}
+
+// The stream carrier has no TCP below it to fall back to.
+func TestStreamNeverFallsBack(t *testing.T) {
+	for _, m := range []move{bare("x"), infinite(0), option(options.MPFail{})} {
+		s := newScript(t, true)
+		f := s.add(FlowParams{Initial: true, Carrier: extapi.CarrierStream, Local: labAddr("10.0.1.1:4000"), Remote: labAddr("10.0.1.2:80")})
+		s.c.HandleEstablished(s.now, f.id)
+		f.Sends(m)
+		require.Contains(t, f.log, "abort 6")
+		require.Equal(t, extapi.FallbackNone, s.c.Info().Fallback)
+	}
+}
+
+// Whole connections over links that strip or change, both ends this engine.
+func TestFallbackBetweenTwoEngines(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		cfg    func(bool, *Config)
+		damage func(a, b *labFlow)
+		reason extapi.FallbackReason
+	}{
+		{"options lost both ways", nil, func(a, b *labFlow) { a.strip, b.strip = true, true }, extapi.FallbackStripped},
+		{"payload changed", func(_ bool, c *Config) { c.Checksum = true }, func(a, b *labFlow) { a.flip = 1 }, extapi.FallbackChecksum},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			before := pool.Outstanding()
+			l := newLab(t, 1, func(client bool, c *Config) {
+				if tt.cfg != nil {
+					tt.cfg(client, c)
+				}
+			})
+			a, b := l.first(&labLink{rate: mbit(100), delay: time.Millisecond, queue: 64 << 10})
+			l.run(10*time.Millisecond, func() bool { return false })
+			tt.damage(a, b)
+			l.client.c.established = false // the server's first segment would have told
+			l.client.c.flow(a.id).signalled, l.server.c.flow(b.id).signalled = false, false
+			want := labBytes(300 << 10)
+			l.client.out, l.client.fin = want, true
+			l.server.out, l.server.fin = want, true
+			l.run(time.Minute, func() bool { return l.client.c.Done() && l.server.c.Done() })
+			require.Equal(t, len(want), l.server.in.Len())
+			require.Equal(t, len(want), l.client.in.Len())
+			require.Equal(t, want, l.client.in.Bytes())
+			require.True(t, l.client.eof && l.server.eof)
+			require.NoError(t, l.client.c.Err())
+			require.NoError(t, l.server.c.Err())
+			require.NotEqual(t, extapi.FallbackNone, l.server.c.Info().Fallback)
+			require.NotEqual(t, extapi.FallbackNone, l.client.c.Info().Fallback)
+			require.Equal(t, before, pool.Outstanding())
+		})
+	}
+}
