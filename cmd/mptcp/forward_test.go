@@ -101,10 +101,11 @@ func TestForwardPassesFailureOn(t *testing.T) {
 	gone.Close()
 	near, _ := service(t, "forward", "-listen", "127.0.0.1:0", "-to", addr, "-peer")
 	c, err := net.Dial("tcp", near)
-	require.NoError(t, err)
-	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
-	_, err = c.Read(make([]byte, 1))
+	if err == nil { // the reset may also be quicker than Dial
+		defer c.Close()
+		_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+		_, err = c.Read(make([]byte, 1))
+	}
 	require.Error(t, err)
 	require.False(t, errors.Is(err, io.EOF), "a reset, not an end")
 }

@@ -80,7 +80,7 @@ func parseMatch(text string) (m extapi.PathMatch, err error) {
 	case "to":
 		m.Remote, err = parsePrefix(value)
 	default:
-		return m, fmt.Errorf("%q: a match is an interface, or begins with kind:, from: or to:", text)
+		return m, fmt.Errorf("%q: a match is an interface, or begins with one of kind:, from: and to: as a prefix", text)
 	}
 	return m, err
 }
