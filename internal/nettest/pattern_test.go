@@ -2,6 +2,8 @@ package nettest
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"math/rand/v2"
 	"testing"
 
@@ -24,6 +26,15 @@ const chunk = 64 * kib
 func pattern(offset int64) []byte {
 	i := offset % patternPeriod
 	return noise[i : i+chunk]
+}
+
+// patternSum is the SHA-256 of the stream's first n bytes.
+func patternSum(n int) string {
+	h := sha256.New()
+	for i := 0; i < n; i += chunk {
+		h.Write(pattern(int64(i))[:min(chunk, n-i)])
+	}
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 // differs returns where b is not what belongs at the offset, -1: nowhere.
