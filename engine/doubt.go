@@ -17,14 +17,26 @@ const (
 
 // HandleAcked says that the subflow's own TCP, or a proxy's, has acknowledged more.
 func (c *Conn) HandleAcked(now time.Duration, id PathID) {
-	if s := c.flow(id); s != nil && !s.tx.doubted {
-		c.progress(now, now, s)
+	if s := c.flow(id); s != nil {
+		c.observe(now, s)
+	}
+}
+
+// proven takes note that the peer has what s alone carried. How long it has had it, behind a hole that
+// another subflow has filled, nobody knows: as long as the subflow's own acknowledgements are due, they
+// tell whether the path still works.
+func (c *Conn) proven(now time.Duration, s *subflow) {
+	s.stats = s.f.Stats(now)
+	if s.tx.doubted || s.stats.InFlight < 0 || !s.owes() {
+		c.answered(now, s)
 	}
 }
 
 // answered takes a sign of life from the peer itself: an echo, or the DATA_ACK of what nobody else carried.
 func (c *Conn) answered(now time.Duration, s *subflow) {
+	s.stats = s.f.Stats(now)
 	s.tx.doubted, s.tx.asked = false, 0
+	s.tx.acked = max(s.tx.acked, s.stats.Acked) // the same sign is not taken twice
 	c.progress(now, now, s)
 }
 

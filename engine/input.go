@@ -86,7 +86,7 @@ func (c *Conn) dataAcked(now time.Duration, ack uint64) {
 	c.acknowledgedData(now)
 	for _, s := range c.flows { // only now: what is taken back in use sends at once
 		if proven&s.slot != 0 {
-			c.answered(now, s)
+			c.proven(now, s)
 		}
 	}
 }

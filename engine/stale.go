@@ -122,8 +122,8 @@ func (c *Conn) observe(now time.Duration, s *subflow) {
 	if s.stats.Acked > s.tx.acked {
 		s.tx.acked = s.stats.Acked
 		at := now
-		if p := s.stats.LastProgress; p > s.tx.last && p < now {
-			at = p
+		if p := s.stats.LastProgress; p > 0 { // what was acknowledged long ago is no sign of life today
+			at = min(max(p, s.tx.last), now)
 		}
 		if !s.tx.doubted {
 			c.progress(now, at, s)

@@ -13,6 +13,7 @@ func (c *Conn) measure(now time.Duration, f *flow, age time.Duration) {
 	if f.raw.Stats(&f.pace.stats) != nil {
 		return
 	}
+	f.pace.stats.LastProgress += now
 	f.f.SetStats(f.pace.stats)
 	f.adapt(now)
 	if f.pace.stats.Acked > acked {
@@ -24,7 +25,7 @@ const (
 	// A flow queues what its path delivers in these times, the socket (beyond what is in flight) and
 	// the flow itself: enough to keep the path busy between two looks at it, and little enough for
 	// the scheduler to see a slow path fill up.
-	socketTime = 8 * time.Millisecond
+	socketTime = 4 * time.Millisecond
 	queueTime  = 16 * time.Millisecond
 
 	minLowat, maxLowat = 16 << 10, 256 << 10

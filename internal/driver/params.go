@@ -81,7 +81,7 @@ type Raw interface {
 	Control(f func(fd uintptr)) error
 	// SetLowat bounds what the socket takes beyond what it can send (TCP_NOTSENT_LOWAT), in bytes.
 	SetLowat(bytes int)
-	// Stats fills in what the kernel knows of the connection.
+	// Stats fills in what the kernel knows of the connection. LastProgress is minus its age.
 	Stats(s *engine.FlowStats) error
 }
 

@@ -209,6 +209,7 @@ func (s *socket) Stats(st *engine.FlowStats) error {
 	st.DeliveryRate = int64(i.Delivery_rate)
 	st.Acked = int64(i.Bytes_acked)
 	st.Retransmitted = int64(i.Bytes_retrans)
+	st.LastProgress = -time.Duration(i.Last_ack_recv) * time.Millisecond // by the caller's clock: from now on
 	st.Congestion = s.i.cc
 	return nil
 }
