@@ -258,23 +258,18 @@ func (p *program) String() string {
 	return b.String()
 }
 
-// end stops the program: it ends by itself when its standard input does.
+// end stops the program: it ends by itself when its standard input does. Another end is a failure: a panic, or
+// under the race detector a race.
 func (p *program) end() {
 	p.ended.Do(func() {
 		if p.l.t.Failed() {
 			p.say("stacks")
 		}
 		p.stdin.Close()
-		gone := make(chan struct{})
-		go func() {
-			_ = p.cmd.Wait() // how it ended does not matter any more
-			close(gone)
-		}()
-		select {
-		case <-gone:
-		case <-time.After(3 * time.Second):
-			_ = p.cmd.Process.Kill()
-			<-gone
+		late := time.AfterFunc(3*time.Second, func() { _ = p.cmd.Process.Kill() })
+		defer late.Stop()
+		if err := p.cmd.Wait(); err != nil {
+			p.l.t.Errorf("program ended: %v", err)
 		}
 		if p.l.t.Failed() {
 			p.l.t.Logf("%v%s", p, p.stderr.Bytes())

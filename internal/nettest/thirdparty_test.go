@@ -195,27 +195,27 @@ func TestNamespaceNginx(t *testing.T) {
 				require.NotEqual(t, extapi.CarrierStream, f.Carrier)
 				require.Less(t, f.Took, 1500*time.Millisecond)
 			}
-			requireLog(t, access, tc.asked)
+			requireLog(l, access, tc.asked)
 		})
 	}
 }
 
-// requireLog looks at nginx's record: three requests, complete, and no more questions than the first dial's,
-// since the verdict is remembered.
-func requireLog(t *testing.T, access string, asked int) {
-	t.Helper()
-	var good, other int
-	b, err := os.ReadFile(access)
-	require.NoError(t, err)
-	for line := range strings.Lines(string(b)) {
-		if strings.HasPrefix(line, `200 "GET /file HTTP/`) && strings.HasSuffix(line, " OK\n") {
-			good++
-		} else {
-			other++
-		}
-	}
-	require.Equal(t, 3, good, "%s", b)
-	require.Equal(t, asked, other, "%s", b)
+// requireLog looks at nginx's record, which it writes after its answers: three requests, complete, and no more
+// questions than the first dial's, since the verdict is remembered.
+func requireLog(l *lab, access string, asked int) {
+	l.t.Helper()
+	var lines string
+	var good int
+	l.eventually(2*time.Second, "three requests in nginx's record", func() bool {
+		b, err := os.ReadFile(access)
+		require.NoError(l.t, err)
+		lines = string(b)
+		good = strings.Count(lines, `200 "GET /file HTTP/`)
+		return good >= 3
+	})
+	require.Equal(l.t, 3, good, "%s", lines)
+	require.Equal(l.t, 3, strings.Count(lines, `" OK`)-asked, "complete: %s", lines)
+	require.Equal(l.t, asked, strings.Count(lines, "\n")-good, "%s", lines)
 }
 
 // Our dialer meets a server that speaks first: what it says arrives, in full and once.
