@@ -44,12 +44,16 @@ func TestNamespaceBlackhole(t *testing.T) {
 				l, client, server := downloading(t, j, order{})
 				time.Sleep(700 * time.Millisecond)
 				l.cut(dead)
+				cut := time.Now()
+				before := l.counters("r", dead)
 				c, s := finish(t, 20*time.Second, client, server)
 				got := c.Received
 				if j.Up {
 					got = s.Received
 				}
-				t.Logf("%.1f Mbit/s, longest gap %v, which ended after %v", got.rate(), got.Gap, got.GapEnd)
+				after := l.counters("r", dead)
+				t.Logf("%.1f Mbit/s, longest gap %v, which ended after %v; %v after the cut, %d bytes out and %d in there",
+					got.rate(), got.Gap, got.GapEnd, time.Since(cut), after.Tx.Bytes-before.Tx.Bytes, after.Rx.Bytes-before.Rx.Bytes)
 				require.Less(t, got.Gap, time.Second)
 				require.Greater(t, got.rate(), 25.0, "the other path goes on at 50 Mbit/s")
 				require.Equal(t, at(serverIP(1)), c.Remote, "for life")

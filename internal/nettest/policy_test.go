@@ -54,11 +54,11 @@ func TestNamespacePolicy(t *testing.T) {
 		}},
 		{"second is preferred, light load", extapi.Prefer("c2"), little, func(t *testing.T, one, two uint64, flows []extapi.SubflowInfo) {
 			require.Len(t, flows, 2)
-			require.Less(t, one, two/10)
+			require.Less(t, one, two/4)
 		}},
 		{"first is avoided, light load", extapi.Avoid("c1"), little, func(t *testing.T, one, two uint64, flows []extapi.SubflowInfo) {
 			require.Len(t, flows, 2)
-			require.Less(t, one, two/10)
+			require.Less(t, one, two/4)
 		}},
 		{"at most one", extapi.PathPolicy{MaxSubflows: 1}, all, func(t *testing.T, one, two uint64, flows []extapi.SubflowInfo) {
 			require.Len(t, flows, 1)
