@@ -95,9 +95,21 @@ type closeState struct {
 	until    time.Duration // CloseTimeout after that
 	finished bool          // both DATA_FINs are acknowledged
 	linger   time.Duration // when subflows that do not finish are reset
-	err      error         // why the connection failed; nil after an orderly end
-	ended    bool          // nothing is left
+	timeWait
+	err   error // why the connection failed; nil after an orderly end
+	ended bool  // nothing is left
 }
+
+// timeWait is the connection's own TIME_WAIT. Our last DATA_ACK may have died with a subflow: until
+// the peer's FIN shows that it has it, a join may come for it, or go out with it.
+type timeWait struct {
+	confirmed bool          // the peer has closed a subflow in order: it waits for nothing
+	waiting   bool          // no subflow is left
+	over      time.Duration // when we stop waiting
+}
+
+// waitLimit is how long TIME_WAIT lasts where NoPathTimeout does not say less: the peer waits no longer.
+const waitLimit = 60 * time.Second
 
 func (s *closeState) done() bool { return s.finished || s.ended }
 
@@ -199,13 +211,23 @@ func (c *Conn) checkClosed(now time.Duration) {
 	if !c.closing.finished && c.fin.acked && c.rcv.finSeen {
 		c.closing.finished = true
 		c.closing.linger = now + lingerFIN
+		c.closing.over = now + max(lingerFIN, min(c.cfg.NoPathTimeout, waitLimit))
 		c.time.arm(c.closing.linger)
+		for _, s := range c.flows {
+			c.closing.confirmed = c.closing.confirmed || s.finRcvd
+		}
 		for i := len(c.flows) - 1; i >= 0 && !c.closed(); i-- {
 			c.closeFlow(now, c.flows[i])
 		}
 	}
-	if c.closing.finished && len(c.flows) == 0 {
+	switch k := &c.closing; {
+	case !k.finished || len(c.flows) > 0:
+	case k.confirmed || c.fall.infinite || now >= k.over:
 		c.end(now, nil)
+	case !k.waiting:
+		k.waiting = true
+		c.time.arm(k.over)
+		c.replan(now)
 	}
 }
 
@@ -215,12 +237,13 @@ func (c *Conn) checkTimeouts(now time.Duration) {
 	switch {
 	case c.closed():
 		return
-	case k.finished && now >= k.linger:
-		for _, s := range c.flows {
-			s.f.Abort(now, ResetUnspecified)
-		}
-		c.end(now, nil)
+	case k.finished && now >= k.over:
+		c.fail(now, nil)
 		return
+	case k.finished && now >= k.linger:
+		for i := len(c.flows) - 1; i >= 0 && !c.closed(); i-- {
+			c.abortFlow(now, c.flows[i], ResetUnspecified, errNoFIN)
+		}
 	case k.app && now >= k.until:
 		c.fastclose(now, ResetUnspecified, c.undelivered())
 		return
@@ -228,8 +251,11 @@ func (c *Conn) checkTimeouts(now time.Duration) {
 		c.fail(now, c.lastPathError())
 		return
 	}
-	if k.finished {
+	if k.finished && !k.waiting {
 		c.time.arm(k.linger)
+	}
+	if k.finished {
+		c.time.arm(k.over)
 	}
 	if k.app {
 		c.time.arm(k.until)

@@ -130,6 +130,11 @@ func (c *Conn) replan(now time.Duration) {
 // said no (a reset, MP_TCPRST, a wrong answer): that path is not tried again without a new announcement.
 func (c *Conn) JoinFailed(now time.Duration, attempt uint32, err error, refused bool) {
 	c.paths.failed(now, attempt, refused)
+	if refused && c.closing.waiting { // the peer has forgotten the connection: it has all it wants
+		c.closing.confirmed = true
+		c.checkClosed(now)
+		return
+	}
 	c.replan(now)
 }
 
@@ -152,7 +157,7 @@ func (c *Conn) AcceptJoin(now time.Duration, syn options.MPJoin, local, remote n
 	}
 	j.n++
 	switch {
-	case c.closed() || c.closing.finished || c.fall.infinite || !c.remoteKnown || !c.established:
+	case c.closed() || c.closing.finished && !c.closing.waiting || c.fall.infinite || !c.remoteKnown || !c.established:
 		return nil, FlowParams{}, &ResetError{Reason: ResetProhibited}
 	case j.n > maxJoinsPerSecond || len(c.flows)+j.pending >= c.paths.limit()+maxSpareFlows || c.freeSlot() == 0:
 		return nil, FlowParams{}, &ResetError{Reason: ResetProhibited, Transient: true}

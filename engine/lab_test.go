@@ -8,6 +8,7 @@ import (
 	"io"
 	mrand "math/rand/v2"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -29,6 +30,8 @@ type lab struct {
 	server *labHost
 	links  []*labLink
 	join   func(l *lab, r JoinRequest) *labLink // the link that a join takes; nil: it fails
+	tcp    bool                                 // what a dead link swallows is sent again, as TCP does
+	steps  int                                  // events and timeouts so far
 }
 
 type labEvent struct {
@@ -90,6 +93,9 @@ type labFlow struct {
 	acked  int64
 	last   time.Duration
 	closed bool
+	sent   int
+	stuck  []labItem // what waits for a dead link (lab.tcp)
+	wait   time.Duration
 	strip  bool // lose the options of what is sent
 	flip   int  // corrupt the first byte of that many payloads
 	log    []options.Option
@@ -139,10 +145,16 @@ func (l *lab) connect(link *labLink, p FlowParams) (*labFlow, *labFlow) {
 	q.Accepted, q.Attempt = !p.Initial, 0
 	p.Joining = !p.Initial
 	b.id = l.server.c.AddFlow(l.now, b, q)
+	if b.id == 0 {
+		l.client.c.JoinFailed(l.now, p.Attempt, io.ErrUnexpectedEOF, true)
+		return a, b
+	}
 	if p.Initial {
 		l.server.c.HandleEstablished(l.now, b.id)
 	}
-	a.id = l.client.c.AddFlow(l.now, a, p)
+	if a.id = l.client.c.AddFlow(l.now, a, p); a.id == 0 {
+		a.Abort(l.now, ResetProhibited)
+	}
 	b.Ack(l.now, l.server.c.ackValue(l.now))
 	l.settle()
 	return a, b
@@ -156,7 +168,8 @@ func (l *lab) after(d time.Duration, do func()) {
 // run lets time pass until the given instant, or until stop says so.
 func (l *lab) run(until time.Duration, stop func() bool) {
 	l.settle()
-	for !stop() {
+	for idle := 0; !stop(); idle++ {
+		require.Less(l.t, idle, 10000, "time stands still at %v", l.now)
 		next := until
 		if len(l.events) > 0 {
 			next = min(next, l.events[0].at)
@@ -166,14 +179,18 @@ func (l *lab) run(until time.Duration, stop func() bool) {
 				next = min(next, max(at, l.now))
 			}
 		}
-		l.now = max(l.now, next)
+		if next > l.now {
+			l.now, idle = next, 0
+		}
 		for len(l.events) > 0 && l.events[0].at <= l.now {
 			heap.Pop(&l.events).(labEvent).do()
+			l.steps++
 			l.settle()
 		}
 		for _, h := range []*labHost{l.client, l.server} {
 			if at, ok := h.c.Next(); ok && at <= l.now {
 				h.c.HandleTimeout(l.now)
+				l.steps++
 			}
 		}
 		l.settle()
@@ -269,16 +286,14 @@ func (f *labFlow) deliver(n int64, do func(p *labFlow)) {
 	k.free[f.dir] = start + took
 	f.queued += n
 	l.after(start+took-l.now, func() {
-		if k.dead || f.closed {
+		if f.closed {
 			return
 		}
-		l.after(k.delay, func() {
-			if k.dead {
-				return
-			}
+		f.sent++
+		f.cross(f.sent, func() {
 			do(f.peer)
-			l.after(k.delay, func() { // the subflow's own ACK
-				if k.dead || f.closed {
+			f.peer.answer(func() { // the subflow's own ACK
+				if f.closed {
 					return
 				}
 				f.acked += n
@@ -289,6 +304,70 @@ func (f *labFlow) deliver(n int64, do func(p *labFlow)) {
 			})
 		})
 	})
+}
+
+// cross takes something over the link. What a dead link swallows is lost, or, as with TCP, tried again
+// with back-off, in order, for a minute.
+func (f *labFlow) cross(seq int, do func()) {
+	switch {
+	case len(f.stuck) > 0:
+		f.hold(seq, do)
+	case !f.link.dead:
+		f.h.l.after(f.link.delay, func() {
+			if f.link.dead || len(f.stuck) > 0 {
+				f.cross(seq, do)
+				return
+			}
+			do()
+		})
+	case f.h.l.tcp:
+		f.hold(seq, do)
+		f.wait = 200 * time.Millisecond
+		f.h.l.after(f.wait, f.retry)
+	}
+}
+
+// labItem is something on its way, with its place in the flow's order.
+type labItem struct {
+	seq int
+	do  func()
+}
+
+func (f *labFlow) hold(seq int, do func()) {
+	i := len(f.stuck)
+	for i > 0 && f.stuck[i-1].seq > seq {
+		i--
+	}
+	f.stuck = slices.Insert(f.stuck, i, labItem{seq, do})
+}
+
+// answer is cross for acknowledgements: they are cumulative, so each finds its own way.
+func (f *labFlow) answer(do func()) {
+	f.h.l.after(f.link.delay, func() {
+		switch {
+		case !f.link.dead:
+			do()
+		case f.h.l.tcp:
+			f.h.l.after(200*time.Millisecond, func() { f.answer(do) })
+		}
+	})
+}
+
+func (f *labFlow) retry() {
+	l := f.h.l
+	switch {
+	case !f.link.dead:
+		for _, i := range f.stuck {
+			i.do()
+		}
+		f.stuck = nil
+	case f.wait > 30*time.Second:
+		f.stuck, f.closed = nil, true
+		f.h.c.HandleClosed(l.now, f.id, io.ErrNoProgress)
+	default:
+		f.wait *= 2
+		l.after(f.wait, f.retry)
+	}
 }
 
 func (f *labFlow) Room() int {
@@ -376,8 +455,22 @@ func (f *labFlow) finished() bool {
 }
 
 func (f *labFlow) Abort(now time.Duration, r ResetReason) {
-	f.deliver(0, func(q *labFlow) {
+	var fast *options.Fastclose // it goes with the RST
+	if n := len(f.log); n > 0 {
+		if o, ok := f.log[n-1].(options.Fastclose); ok {
+			fast = &o
+		}
+	}
+	q := f.peer
+	f.sent++
+	f.cross(f.sent, func() {
+		if q.closed {
+			return
+		}
 		q.closed = true
+		if fast != nil {
+			q.h.c.HandleOption(q.h.l.now, q.id, *fast)
+		}
 		q.h.c.HandleOption(q.h.l.now, q.id, options.TCPRst{Reason: uint8(r)})
 		q.h.c.HandleClosed(q.h.l.now, q.id, io.ErrUnexpectedEOF)
 	})

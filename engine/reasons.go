@@ -9,6 +9,7 @@ var (
 	// ErrLastSubflow says that the subflow is the only one that works: it ends with the connection.
 	ErrLastSubflow     = errors.New("mptcp: the last working subflow stays open until the connection is closed")
 	errUndelivered     = errors.New("mptcp: closed before the peer acknowledged everything")
+	errNoFIN           = errors.New("mptcp: the peer did not close the subflow in time")
 	errJoinUnconfirmed = errors.New("mptcp: the peer did not confirm the join")
 	// ErrAddrGone is why subflows end whose local address has left this host.
 	ErrAddrGone = errors.New("mptcp: the local address is gone")

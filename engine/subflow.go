@@ -108,7 +108,7 @@ func (c *Conn) AddFlow(now time.Duration, f Flow, p FlowParams) PathID {
 		c.JoinRefused(now) // it is pending no longer
 	}
 	slot := c.freeSlot()
-	if slot == 0 || c.closed() || c.closing.finished || c.fall.infinite {
+	if slot == 0 || c.closed() || c.closing.finished && !c.closing.waiting || c.fall.infinite {
 		c.paths.failed(now, p.Attempt, false)
 		return 0
 	}
@@ -125,6 +125,10 @@ func (c *Conn) AddFlow(now time.Duration, f Flow, p FlowParams) PathID {
 	c.slots |= slot
 	c.flows = append(c.flows, s)
 	c.noPath = 0
+	if c.closing.waiting {
+		c.closing.waiting, c.closing.linger = false, now+lingerFIN
+		c.time.arm(c.closing.linger)
+	}
 	if p.Initial {
 		c.id.local, c.id.remote = p.Local, p.Remote
 		c.addrs.first(p.Local, p.Remote)
@@ -165,6 +169,10 @@ func (c *Conn) activate(now time.Duration, s *subflow) {
 	c.sent.reassess(c.liveSlots())
 	if c.established { // ConnEstablished comes first
 		c.announce(s)
+	}
+	if c.closing.finished { // TIME_WAIT: all that the peer can lack is this acknowledgement
+		c.closeFlow(now, s)
+		return
 	}
 	c.flushSignals(now)
 	c.checkIdle(now)
@@ -255,6 +263,7 @@ func (c *Conn) HandleFIN(now time.Duration, id PathID) {
 		return
 	}
 	s.finRcvd = true
+	c.closing.confirmed = c.closing.confirmed || c.closing.finished
 	if s.state == extapi.StateJoining {
 		c.abortFlow(now, s, ResetUnspecified, nil)
 		return
@@ -319,6 +328,7 @@ func (c *Conn) HandleClosed(now time.Duration, id PathID, err error) {
 		return
 	}
 	orderly := err == nil && !s.open()
+	c.closing.confirmed = c.closing.confirmed || c.closing.finished && orderly
 	if s.err == nil {
 		s.err = err
 	}
@@ -397,7 +407,8 @@ func (c *Conn) checkNoPath(now time.Duration) {
 	if c.closed() || c.closing.done() || c.noPath != 0 {
 		return
 	}
-	if c.cfg.NoPathTimeout < 0 || c.fall.reason != extapi.FallbackNone {
+	if c.cfg.NoPathTimeout < 0 || c.fall.reason != extapi.FallbackNone || !c.established {
+		// Before both sides are known to have both keys no join can bring a subflow.
 		c.fail(now, c.lastPathError())
 		return
 	}
