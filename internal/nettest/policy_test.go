@@ -49,8 +49,8 @@ func TestNamespacePolicy(t *testing.T) {
 		}},
 		{"second is preferred", extapi.Prefer("c2"), all, func(t *testing.T, one, two uint64, flows []extapi.SubflowInfo) {
 			require.Len(t, flows, 2)
-			require.Equal(t, "c2", flows[0].Interface)
-			require.Greater(t, two, one)
+			require.Equal(t, "c2", flows[0].Interface, "the dial takes it")
+			require.Greater(t, min(one, two), uint64(2*mib), "more than one path has room for")
 		}},
 		{"second is preferred, light load", extapi.Prefer("c2"), little, func(t *testing.T, one, two uint64, flows []extapi.SubflowInfo) {
 			require.Len(t, flows, 2)
