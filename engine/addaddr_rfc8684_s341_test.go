@@ -33,6 +33,14 @@ func TestAddAddrIsEchoedAndJoined(t *testing.T) {
 	require.Contains(t, s.names(), "addr_announced")
 }
 
+// Nothing follows a FIN: the answer takes another subflow.
+func TestAddAddrOnAClosingSubflow(t *testing.T) {
+	s, f, g := double(t, true)
+	require.NoError(t, s.c.CloseFlow(s.now, g.id))
+	g.Sends(adds(5, "10.0.9.9"))
+	f.Wants("echo", "ADD_ADDR echo 5 10.0.9.9")
+}
+
 // "If the HMAC is not valid, the receiver MUST silently ignore the option."
 func TestAddAddrWithAWrongHMAC(t *testing.T) {
 	s, f := single(t, true)

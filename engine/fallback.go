@@ -108,8 +108,10 @@ func (c *Conn) closePlain(now time.Duration) {
 // safe answer, because a carrier has no plain TCP below it, the flow's carrier says so.
 func (c *Conn) checksumFailed(now time.Duration, s *subflow, dsn uint64) {
 	err := &ProtocolError{Section: "RFC 8684 section 3.7", Detail: "DSS checksum does not match: something on the path changes the data"}
-	single := len(c.flows) == 1 && s.p.Initial && c.contiguous() && s.p.Carrier != extapi.CarrierStream
-	s.f.Signal(now, options.MPFail{DSN: dsn})
+	single := len(c.flows) == 1 && s.p.Initial && s.open() && c.contiguous() && s.p.Carrier != extapi.CarrierStream
+	if s.open() {
+		s.f.Signal(now, options.MPFail{DSN: dsn})
+	}
 	if !single {
 		c.abortFlow(now, s, ResetMiddlebox, err)
 		return
@@ -123,7 +125,7 @@ func (c *Conn) checksumFailed(now time.Duration, s *subflow, dsn uint64) {
 // handleFail takes MP_FAIL: the peer found our data changed from o.DSN on. On the only subflow both
 // sides fall back; else the subflow is about to be reset by the peer.
 func (c *Conn) handleFail(now time.Duration, s *subflow, o options.MPFail) {
-	if len(c.flows) > 1 || !s.p.Initial || s.p.Carrier == extapi.CarrierStream {
+	if len(c.flows) > 1 || !s.p.Initial || !s.open() || s.p.Carrier == extapi.CarrierStream {
 		c.abortFlow(now, s, ResetMiddlebox, nil)
 		return
 	}

@@ -106,7 +106,11 @@ func (c *Conn) takeAddAddr(now time.Duration, s *subflow, o options.AddAddr) {
 	}
 	echo := o
 	echo.Echo, echo.HMAC = true, 0
-	s.f.Signal(now, echo)
+	if s.open() {
+		s.f.Signal(now, echo)
+	} else if x := c.ackFlow(); x != nil { // nothing follows a FIN
+		x.f.Signal(now, echo)
+	}
 	if verdict == announceNew || verdict == announceRefreshed {
 		addr, _ := c.addrs.remote(extapi.AddrID(o.AddrID))
 		c.event(extapi.AddrAnnounced{ID: extapi.AddrID(o.AddrID), Addr: addr, Remote: true})
