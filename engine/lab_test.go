@@ -60,7 +60,6 @@ type labHost struct {
 	l      *lab
 	c      *Conn
 	events []extapi.Event
-	timer  time.Duration
 
 	out     []byte // still to be written
 	fin     bool   // CloseWrite after that
