@@ -57,6 +57,11 @@ func childMain(arg string) error {
 	if err := json.Unmarshal([]byte(arg), t); err != nil {
 		return err
 	}
+	stop, err := profile(t)
+	if err != nil {
+		return err
+	}
+	defer stop()
 	out := json.NewEncoder(os.Stdout)
 	switch t.Role {
 	case "server":

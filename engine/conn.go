@@ -136,15 +136,18 @@ func (c *Conn) Write(now time.Duration, b []byte) (int, error) {
 	case len(b) == 0:
 		return 0, nil
 	}
-	n := c.snd.write(b)
+	n := c.snd.write(b, c.sendRoom())
 	c.pump(now)
 	return n, nil
 }
 
 // Writable says whether Write would take at least one byte, or fail.
 func (c *Conn) Writable() bool {
-	return c.closing.err != nil || c.fin.queued || c.snd.room() > 0
+	return c.closing.err != nil || c.fin.queued || c.sendRoom() > 0
 }
+
+// sendRoom is how many bytes Write takes now.
+func (c *Conn) sendRoom() int64 { return c.snd.room(int64(c.peer.edge-c.snd.nxt) <= 0) }
 
 // Drained says whether the peer has DATA_ACKed everything written, the DATA_FIN included when there is one.
 func (c *Conn) Drained() bool {

@@ -18,7 +18,7 @@ func (c *Conn) opportunistic(now time.Duration) {
 		return
 	}
 	unsent := c.snd.unsent()
-	blocked := unsent == 0 && c.snd.room() <= 0 || unsent > 0 && int64(c.peer.edge-c.snd.nxt) < sillyRoom
+	blocked := unsent == 0 && c.sendRoom() <= 0 || unsent > 0 && int64(c.peer.edge-c.snd.nxt) < sillyRoom
 	if !blocked && unsent > 0 {
 		return
 	}
@@ -47,10 +47,13 @@ func (c *Conn) opportunistic(now time.Duration) {
 	}
 }
 
+// worthwhile is what a copy has to gain: below it differences are noise.
+const worthwhile = 5 * time.Millisecond
+
 // worthCopying says whether fast would deliver a copy well before slow delivers the original.
 func worthCopying(now time.Duration, seg *segment, slow, fast *subflow) bool {
 	left := slow.eta() - (now - seg.sentAt)
-	return slow.eta() > 2*fast.eta() && (left > fast.eta() || now-seg.sentAt > slow.eta())
+	return slow.eta() > 2*fast.eta()+worthwhile && (left > fast.eta() || now-seg.sentAt > slow.eta())
 }
 
 // fastest is the flow with room that would deliver first.

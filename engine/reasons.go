@@ -11,6 +11,7 @@ var (
 	errUndelivered     = errors.New("mptcp: closed before the peer acknowledged everything")
 	errNoFIN           = errors.New("mptcp: the peer did not close the subflow in time")
 	errJoinUnconfirmed = errors.New("mptcp: the peer did not confirm the join")
+	errUnconfirmed     = errors.New("mptcp: the client did not confirm the handshake")
 	// ErrAddrGone is why subflows end whose local address has left this host.
 	ErrAddrGone = errors.New("mptcp: the local address is gone")
 )

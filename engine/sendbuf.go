@@ -39,18 +39,31 @@ func (b *sendBuffer) unsent() int64  { return int64(b.end - b.nxt) }
 func (b *sendBuffer) unacked() int64 { return int64(b.nxt - b.una) }
 func (b *sendBuffer) size() int64    { return int64(b.end - b.una) }
 
-// room is how many bytes write would take now, the memory budget aside.
-func (b *sendBuffer) room() int64 { return b.limit - b.size() }
+// backlog is the least that may wait unsent: what keeps the flows busy while the application is woken.
+const backlog = 1 << 20
 
-// write copies what fits of p and returns how much that was.
-func (b *sendBuffer) write(p []byte) int {
+// room is how many bytes write would take now, the memory budget aside. While data flows, the buffer
+// grows with what is under way, up to the limit: as much may wait unsent as waits for its DATA_ACK.
+// More would only be memory that has left the caches by the time it is sent. held says that the peer's
+// window holds everything back: then the buffer takes what it can.
+func (b *sendBuffer) room(held bool) int64 {
+	free := b.limit - b.size()
+	if held {
+		return free
+	}
+	return min(free, max(backlog, b.unacked())-b.unsent())
+}
+
+// write copies what fits of p into room bytes and returns how much that was.
+func (b *sendBuffer) write(p []byte, room int64) int {
 	total := 0
-	for room := b.room(); len(p) > 0 && room > 0; room = b.room() {
+	for len(p) > 0 && room > 0 {
 		free := b.tail(len(p))
 		if len(free) == 0 {
 			break
 		}
 		n := copy(free[:min(int64(len(free)), room)], p)
+		room -= int64(n)
 		b.chunks[len(b.chunks)-1].n += n
 		b.end += uint64(n)
 		p = p[n:]

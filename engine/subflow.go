@@ -145,6 +145,9 @@ func (c *Conn) AddFlow(now time.Duration, f Flow, p FlowParams) PathID {
 	} else {
 		c.time.arm(now + joinConfirm)
 	}
+	if !c.cfg.Client && !c.established {
+		c.time.arm(now + joinConfirm)
+	}
 	c.pump(now)
 	return s.id
 }
@@ -238,11 +241,14 @@ func (c *Conn) liveSlots() uint32 {
 	return active
 }
 
-// joinConfirm is how long a join's fourth message may take.
+// joinConfirm is how long a join's fourth message may take, and the third one of the first subflow.
 const joinConfirm = 10 * time.Second
 
 // checkJoining gives up the joins whose fourth message does not come.
 func (c *Conn) checkJoining(now time.Duration) {
+	if !c.cfg.Client && !c.established {
+		c.checkUnconfirmed(now)
+	}
 	for i := len(c.flows) - 1; i >= 0 && !c.closed(); i-- {
 		s := c.flows[i]
 		switch at := s.tx.since + joinConfirm; {
@@ -253,6 +259,19 @@ func (c *Conn) checkJoining(now time.Duration) {
 			c.abortFlow(now, s, ResetUnspecified, errJoinUnconfirmed)
 		}
 	}
+}
+
+// checkUnconfirmed gives up a connection whose client does not prove that it got our key: somebody may
+// have sent another's first message again.
+func (c *Conn) checkUnconfirmed(now time.Duration) {
+	if c.fall.reason != extapi.FallbackNone || len(c.flows) == 0 {
+		return
+	}
+	if at := c.id.born + joinConfirm; at > now {
+		c.time.arm(at)
+		return
+	}
+	c.abortFlow(now, c.flows[0], ResetUnspecified, errUnconfirmed)
 }
 
 // HandleFIN takes the peer's FIN on a subflow: it sends nothing more there. A FIN ends a subflow, not

@@ -87,7 +87,7 @@ type Raw interface {
 
 // Target hands out the buffers of a read when there is something to read.
 type Target interface {
-	Buffers() (a, b []byte)
+	Buffers() (a, b, c []byte)
 	Drop() // nothing was read: the buffers are not needed
 }
 

@@ -153,7 +153,10 @@ func (c *Conn) read(f *flow, app []byte, wait bool) int {
 		b.left = f.f.PayloadLeft()
 	}
 	if b.left > 0 && len(app) > 0 && c.role.barred == 0 {
-		if n := c.eng.DirectRoom(f.id); n > 0 {
+		switch n := c.eng.DirectRoom(f.id); {
+		case n >= b.left:
+			b.app = app
+		case n > 0:
 			b.app = app[:min(n, len(app))]
 		}
 	}
@@ -241,7 +244,7 @@ func (c *Conn) took(f *flow, n int, err error) (direct int) {
 		f.drained = n < b.size()
 		f.burst += n
 		c.heard(now, f)
-		direct, err = b.feed(now, f.f, n)
+		direct, err = b.feed(now, c.eng, f.id, f.f, n)
 	}
 	if err != nil {
 		c.refuse(now, f, err)

@@ -30,7 +30,7 @@ type socket struct {
 
 	r struct {
 		target driver.Target
-		vecs   [2]unix.Iovec
+		vecs   [3]unix.Iovec
 		n      int
 		err    error
 		fn     func(fd uintptr) bool
@@ -98,9 +98,9 @@ func (s *socket) Readv(t driver.Target, wait bool) (int, error) {
 // readv says whether the read is over: when nothing was there it is not.
 func (s *socket) readv(fd uintptr) bool {
 	r := &s.r
-	a, b := r.target.Buffers()
+	x, y, z := r.target.Buffers()
 	n := 0
-	for _, p := range [...][]byte{a, b} {
+	for _, p := range [...][]byte{x, y, z} {
 		if len(p) > 0 {
 			r.vecs[n].Base = unsafe.SliceData(p)
 			r.vecs[n].SetLen(len(p))
