@@ -25,6 +25,13 @@ var (
 	ErrNoPath = engine.ErrNoPath
 	// ErrPolicy is why a dial fails whose path policy leaves no path. Nothing was sent.
 	ErrPolicy = errors.New("mptcp: path policy excludes every path")
+	// ErrNoSubflow is why CloseSubflow, SetBackup and RemoveLocalAddr fail for what the connection does not have,
+	// or no longer.
+	ErrNoSubflow = engine.ErrNoSubflow
+	// ErrLastSubflow is why CloseSubflow fails for the only subflow that works: it ends with the connection.
+	ErrLastSubflow = engine.ErrLastSubflow
+	// ErrAddrGone is the error of a subflow whose local address has left this host (SubflowClosed).
+	ErrAddrGone = engine.ErrAddrGone
 )
 
 // errNoWire is what ModeWire and Capabilities().Wire answer.

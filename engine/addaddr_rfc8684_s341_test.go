@@ -111,3 +111,16 @@ func TestOwnAddAddrWaits(t *testing.T) {
 	g := s.add(FlowParams{Accepted: true, Local: labAddr("10.0.1.1:4000"), Remote: labAddr("10.0.2.1:5000")})
 	require.Contains(t, g.log, "ADD_ADDR 2 10.0.8.8")
 }
+
+// What the program announces on a connection and what its listener announces stand beside each other.
+func TestOwnAddAddrFromTwoSources(t *testing.T) {
+	s, f := single(t, false)
+	listener := []netip.AddrPort{labAddr("10.0.7.7:4000")}
+	s.c.SetAnnounce(s.now, listener, false)
+	require.NoError(t, s.c.AddLocalAddr(s.now, labAddr("10.0.9.9:4000")))
+	f.Wants("both", "ADD_ADDR 1 10.0.7.7", "ADD_ADDR 2 10.0.9.9")
+	s.c.SetAnnounce(s.now, listener, false)
+	f.Wants("neither takes the other back")
+	require.NoError(t, s.c.RemoveLocalAddr(s.now, labAddr("10.0.9.9:4000")))
+	f.Wants("only the program's", "REMOVE_ADDR [2]")
+}

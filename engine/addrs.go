@@ -219,8 +219,8 @@ func (b *addrBook) announceOne(now time.Duration, a netip.AddrPort) {
 	}
 }
 
-// announceable rules what leaves this host (design: "Addresses are announced only in the scope that
-// the connection arrived on").
+// announceable rules what leaves this host: addresses only in the scope that the connection
+// arrived on.
 func (b *addrBook) announceable(a netip.AddrPort, scoped bool) bool {
 	s := scopeOf(a.Addr())
 	if s == scopeNone || a.Port() == 0 || a == b.firstLocal {

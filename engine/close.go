@@ -14,7 +14,7 @@ const (
 	lingerFIN = 2 * time.Second
 )
 
-// dataFIN is our DATA_FIN: "the DATA_FIN occupies one octet of the data sequence space" (RFC 8684
+// dataFIN is our DATA_FIN, which takes one number of the data sequence space for itself (RFC 8684
 // section 3.3.3). It rides on the last mapping when it is known by then, else it travels alone.
 type dataFIN struct {
 	queued bool

@@ -60,7 +60,8 @@ type Conn struct {
 type addresses struct {
 	addrBook
 	hosts []netip.Addr
-	own   []netip.AddrPort
+	own   []netip.AddrPort // what the program announces on this connection (AddLocalAddr)
+	auto  []netip.AddrPort // what the listener announces (SetAnnounce), as far as it may leave this host
 }
 
 // identity is what stays the same for the connection's life.
@@ -78,7 +79,7 @@ func NewConn(now time.Duration, cfg Config, local Key) *Conn {
 	c := &Conn{cfg: cfg, checksum: cfg.Checksum}
 	c.keys = Keys{Local: local, Secret: cfg.Secret}
 	c.id.born = now
-	// "the first data octet has DSN IDSN+1" follows from RFC 8684 section 3.1: the SYN occupies IDSN.
+	// RFC 8684 section 3.1: the SYN occupies IDSN, so the first byte of data has IDSN+1.
 	first := local.IDSN() + 1
 	c.snd.init(first, int64(cfg.SendBuffer), cfg.Memory)
 	c.peer.edge = first + initialWindow
@@ -103,7 +104,7 @@ func (c *Conn) SetRemote(now time.Duration, remote Key) {
 // SetID names the connection in Info and events; the driver calls it once, at the start.
 func (c *Conn) SetID(id extapi.ConnID, carrier extapi.Carrier) { c.id.conn, c.id.carrier = id, carrier }
 
-// SetChecksum says what MP_CAPABLE negotiated: "If either host requires the use of checksums,
+// SetChecksum says what MP_CAPABLE negotiated: "if either host requires the use of checksums,
 // checksums MUST be used" (RFC 8684 section 3.1). It comes before the first flow.
 func (c *Conn) SetChecksum(on bool) { c.checksum = on }
 

@@ -40,8 +40,9 @@ func (c *Conn) HandlePlain(now time.Duration, id PathID) {
 }
 
 // contiguous says whether the only subflow carries the data sequence space without a hole, so that
-// its bytes can go on without mappings: an infinite mapping is possible "only if there is exactly one
-// subflow" and all before it is settled on it (RFC 8684 section 3.7).
+// its bytes can go on without mappings: an infinite mapping needs one subflow only, with all before it
+// settled on it. "In the rare case that the data is not contiguous [...] the receiver MUST close the
+// subflow with a RST with MP_FAIL" (RFC 8684 section 3.7).
 func (c *Conn) contiguous() bool {
 	return c.rcv.q.outOfOrder() == 0 && c.sent.lost == 0 && c.id.past.reinjected == 0
 }
@@ -103,8 +104,8 @@ func (c *Conn) closePlain(now time.Duration) {
 }
 
 // checksumFailed handles a mapping whose DSS checksum is wrong: what arrived since dsn is not to be
-// trusted. "If there are multiple subflows, the subflow is closed with a RST carrying MP_FAIL; with one,
-// MP_FAIL is sent and the connection falls back" (after RFC 8684 section 3.7). Where reset is the only
+// trusted. With several subflows this one is closed with a RST that carries MP_FAIL; with one alone
+// MP_FAIL is sent and the connection falls back (RFC 8684 section 3.7). Where reset is the only
 // safe answer, because a carrier has no plain TCP below it, the flow's carrier says so.
 func (c *Conn) checksumFailed(now time.Duration, s *subflow, dsn uint64) {
 	err := &ProtocolError{Section: "RFC 8684 section 3.7", Detail: "DSS checksum does not match: something on the path changes the data"}

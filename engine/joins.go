@@ -62,8 +62,19 @@ func (c *Conn) SetAnnounce(now time.Duration, list []netip.AddrPort, scoped bool
 	if c.closed() {
 		return
 	}
-	c.addrs.announce(now, list, scoped)
+	c.addrs.auto = c.addrs.auto[:0]
+	for _, a := range list {
+		if c.addrs.announceable(unmap(a), scoped) {
+			c.addrs.auto = append(c.addrs.auto, a)
+		}
+	}
+	c.addrs.announceAll(now)
 	c.flushSignals(now)
+}
+
+// announceAll announces what the listener and the program want announced, and withdraws the rest.
+func (a *addresses) announceAll(now time.Duration) {
+	a.announce(now, append(a.auto[:len(a.auto):len(a.auto)], a.own...), false)
 }
 
 // SetListening says where this side accepts connections, so that it never dials itself.
@@ -82,7 +93,7 @@ func (c *Conn) AddLocalAddr(now time.Duration, a netip.AddrPort) error {
 		return &ProtocolError{Section: "RFC 8684 section 3.4.1", Detail: "only a unicast address with a port can be announced, not " + a.String()}
 	}
 	c.addrs.own = append(c.addrs.own, a)
-	c.addrs.announce(now, c.addrs.own, false)
+	c.addrs.announceAll(now)
 	c.flushSignals(now)
 	return nil
 }
@@ -100,7 +111,7 @@ func (c *Conn) RemoveLocalAddr(now time.Duration, a netip.AddrPort) error {
 		}
 	}
 	if found {
-		c.addrs.announce(now, c.addrs.own, false)
+		c.addrs.announceAll(now)
 	}
 	for i := len(c.flows) - 1; i >= 0 && !c.closed(); i-- {
 		s := c.flows[i]

@@ -16,8 +16,8 @@ const (
 	maxSources         = 16  // local addresses considered
 	maxPairs           = 192 // remembered outcomes; sources x targets fits
 
-	// Design section 2: "at most four dials per connection and minute: a server can't use its
-	// clients to reach into their network". Addresses where a join was completed do not count.
+	// At most so many dials per connection and minute: a server can't use its clients to reach into
+	// their network. Addresses where a join was completed do not count.
 	announcedDials = 4
 
 	probeInterval = 500 * time.Millisecond // fresh joins on a path that was lost while working ...
@@ -126,8 +126,8 @@ func (p *pathPlanner) setPolicy(now time.Duration, policy extapi.PathPolicy) {
 	}
 }
 
-// setTunnel says whether the default route is a tunnel: then "other interfaces need a policy that
-// says so (a VPN is not bypassed by accident)".
+// setTunnel says whether the default route is a tunnel: then other interfaces need a policy that says
+// so, lest a VPN is bypassed by accident.
 func (p *pathPlanner) setTunnel(now time.Duration, is bool) {
 	p.touch(now)
 	p.tunnel = is

@@ -10,10 +10,10 @@ import (
 )
 
 var (
-	errJoinExcluded = errors.New("engine: the path policy excludes this path")
-	errJoinLimit    = errors.New("engine: the connection has as many subflows as it may")
-	errJoinStopped  = errors.New("engine: the connection opens no subflows: not established, fallen back or closing")
-	errJoinNowhere  = errors.New("engine: no local and remote address in reach of each other")
+	errJoinExcluded = errors.New("mptcp: the path policy excludes this path")
+	errJoinLimit    = errors.New("mptcp: the connection has as many subflows as it may")
+	errJoinStopped  = errors.New("mptcp: the connection opens no subflows: not established, fallen back or closing")
+	errJoinNowhere  = errors.New("mptcp: no local and remote address in reach of each other")
 )
 
 // choice is a join that could be made.
@@ -192,8 +192,8 @@ func (p *pathPlanner) wakeAt(t time.Duration) {
 	}
 }
 
-// sources are the local ends to leave from. "A connection whose first subflow is on loopback uses
-// loopback as its interface", which is not among the usable addresses as a rule. Probes also leave
+// sources are the local ends to leave from. A connection whose first subflow is on loopback uses
+// loopback as its interface, which is not among the usable addresses as a rule. Probes also leave
 // from where the lost subflow did.
 func (p *pathPlanner) sources() []extapi.Candidate {
 	list := p.listed

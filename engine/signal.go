@@ -34,8 +34,8 @@ func (c *Conn) HandleOption(now time.Duration, id PathID, o options.Option) {
 	}
 }
 
-// takeFastclose ends the connection when the peer proves with our key that it is the peer: "the key
-// of the receiver", without which "the option MUST be ignored" (after RFC 8684 section 3.5).
+// takeFastclose ends the connection when the peer proves with our key that it is the peer (RFC 8684
+// section 3.5). With another key the option is ignored.
 func (c *Conn) takeFastclose(now time.Duration, s *subflow, o options.Fastclose) {
 	if Key(o.ReceiverKey) != c.keys.Local {
 		c.violation(s, "RFC 8684 section 3.5", "MP_FASTCLOSE with a wrong key")
@@ -90,7 +90,8 @@ func (c *Conn) SetBackup(now time.Duration, id PathID, backup bool) error {
 }
 
 // takeAddAddr takes an ADD_ADDR or its echo. One whose HMAC is wrong is ignored without an echo:
-// "the receiver [...] MUST silently ignore the request" (RFC 8684 section 3.4.1).
+// "If a host receives an ADD_ADDR option for which it cannot validate the HMAC, it SHOULD silently ignore
+// the option" (RFC 8684 section 3.4.1).
 func (c *Conn) takeAddAddr(now time.Duration, s *subflow, o options.AddAddr) {
 	if o.Echo {
 		c.addrs.handleEcho(o)
@@ -119,8 +120,7 @@ func (c *Conn) takeAddAddr(now time.Duration, s *subflow, o options.AddAddr) {
 }
 
 // takeRemoveAddr takes a REMOVE_ADDR: the addresses are not dialled again. Subflows that use one are
-// asked first: "the receiver [...] MUST send a TCP keep-alive on the path and, if a response is
-// received, it SHOULD NOT remove the path" (after RFC 8684 section 3.4.2).
+// asked first, as RFC 8684 section 3.4.2 wants it with a TCP keep-alive: a path that answers stays.
 func (c *Conn) takeRemoveAddr(now time.Duration, s *subflow, o options.RemoveAddr) {
 	for _, b := range o.IDs[:o.N] {
 		id := extapi.AddrID(b)

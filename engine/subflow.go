@@ -190,8 +190,8 @@ func (c *Conn) announce(s *subflow) {
 }
 
 // HandleEstablished says that the peer has proved to know both keys (first subflow), or that the
-// fourth message of a join has come. "The initiator MUST NOT send data before it has received the
-// fourth packet" is RFC 8684 section 3.2's rule for joins.
+// fourth message of a join has come. Until then a join is in the state
+// PRE_ESTABLISHED, in which "it is not permissible to send data" (RFC 8684 section 3.2).
 func (c *Conn) HandleEstablished(now time.Duration, id PathID) {
 	s := c.flow(id)
 	if s == nil || !s.open() {
