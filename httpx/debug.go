@@ -49,8 +49,9 @@ type debugState struct {
 	Conns        []debugConn       `json:"conns"`
 }
 
+// debugConn embeds nothing: the MarshalJSON of an embedded ConnInfo would stand for the whole.
 type debugConn struct {
-	extapi.ConnInfo
+	Info     extapi.ConnInfo      `json:"info"`
 	Local    string               `json:"local"`
 	Remote   string               `json:"remote"`
 	Subflows []extapi.SubflowInfo `json:"subflows"`
@@ -63,7 +64,7 @@ func snapshot(t *mptcp.Transport) debugState {
 		Conns:        []debugConn{},
 	}
 	for _, i := range t.Conns() {
-		d := debugConn{ConnInfo: i}
+		d := debugConn{Info: i}
 		if c, ok := t.Conn(i.ID); ok {
 			d.Local, d.Remote, d.Subflows = c.LocalAddr().String(), c.RemoteAddr().String(), c.Subflows()
 		}
@@ -89,12 +90,13 @@ func (s debugState) text(w io.Writer) {
 	}
 	fmt.Fprintf(w, "connections: %d\n", len(s.Conns))
 	for _, c := range s.Conns {
-		fmt.Fprintf(w, "\nconn %d  %s  %s -> %s", c.ID, c.Carrier, c.Local, c.Remote)
-		if c.Fallback != extapi.FallbackNone {
-			fmt.Fprintf(w, "  fallback: %s", c.Fallback)
+		i := c.Info
+		fmt.Fprintf(w, "\nconn %d  %s  %s -> %s", i.ID, i.Carrier, c.Local, c.Remote)
+		if i.Fallback != extapi.FallbackNone {
+			fmt.Fprintf(w, "  fallback: %s", i.Fallback)
 		}
 		fmt.Fprintf(w, "\n  sent %d  received %d  reinjected %d  send buffer %d  receive buffer %d  out of order %d\n",
-			c.BytesSent, c.BytesReceived, c.BytesReinjected, c.SendBuffered, c.RecvBuffered, c.OutOfOrder)
+			i.BytesSent, i.BytesReceived, i.BytesReinjected, i.SendBuffered, i.RecvBuffered, i.OutOfOrder)
 		tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 		fmt.Fprintf(tw, "  path\tinterface\tlocal\tremote\tstate\tbackup\tsrtt\tsent\treceived\tcongestion\n")
 		for _, f := range c.Subflows {

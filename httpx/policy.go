@@ -1,8 +1,11 @@
 package httpx
 
 import (
+	"context"
+	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 
 	"github.com/mptcp-go/mptcp"
 	"github.com/mptcp-go/mptcp/extapi"
@@ -15,7 +18,8 @@ const maxPools = 64
 // PolicyTransport keeps one http.Transport, hence one pool, per path policy: a pooled connection opened
 // under one policy never serves a request made under another. Key says under which policy a request
 // goes, and names it: requests with equal keys share connections. The zero value is ready to use and
-// sends everything under the Dialer's own policy.
+// sends everything under the Dialer's own policy. What mptcp.WithPathPolicy put into a request's context
+// does not count here: it would say nothing of the pooled connections.
 type PolicyTransport struct {
 	Dialer *mptcp.Dialer                                         // nil: a zero mptcp.Dialer
 	Base   *http.Transport                                       // nil: http.DefaultTransport; cloned, never changed
@@ -27,15 +31,26 @@ type PolicyTransport struct {
 }
 
 type policyPool struct {
-	t    *http.Transport
-	used uint64
+	t       *http.Transport
+	used    uint64
+	evicted atomic.Bool
 }
 
 var _ http.RoundTripper = (*PolicyTransport)(nil)
 
 // RoundTrip implements http.RoundTripper.
 func (t *PolicyTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	return t.pool(r).RoundTrip(r)
+	return t.pool(r).roundTrip(r)
+}
+
+// roundTrip keeps no connection alive when the pool was evicted while r was on its way to it: nobody
+// would close it.
+func (p *policyPool) roundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := p.t.RoundTrip(r)
+	if p.evicted.Load() {
+		p.t.CloseIdleConnections() // those that get idle later too
+	}
+	return resp, err
 }
 
 // CloseIdleConnections closes the idle connections of every pool.
@@ -47,7 +62,7 @@ func (t *PolicyTransport) CloseIdleConnections() {
 	}
 }
 
-func (t *PolicyTransport) pool(r *http.Request) *http.Transport {
+func (t *PolicyTransport) pool(r *http.Request) *policyPool {
 	var key string
 	var policy extapi.PathPolicy
 	if t.Key != nil {
@@ -58,7 +73,7 @@ func (t *PolicyTransport) pool(r *http.Request) *http.Transport {
 	t.clock++
 	if p, ok := t.pools[key]; ok {
 		p.used = t.clock
-		return p.t
+		return p
 	}
 	if len(t.pools) >= maxPools {
 		t.evict()
@@ -71,11 +86,14 @@ func (t *PolicyTransport) pool(r *http.Request) *http.Transport {
 		d.Paths = policy
 	}
 	p := &policyPool{t: NewTransport(d, t.Base), used: t.clock}
+	p.t.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		return d.DialContext(mptcp.WithPathPolicy(ctx, d.Paths), network, address)
+	}
 	if t.pools == nil {
 		t.pools = make(map[string]*policyPool)
 	}
 	t.pools[key] = p
-	return p.t
+	return p
 }
 
 // evict drops the pool that was not used for the longest time. Requests under way on it finish.
@@ -89,5 +107,6 @@ func (t *PolicyTransport) evict() {
 	}
 	p := t.pools[oldest]
 	delete(t.pools, oldest)
+	p.evicted.Store(true)
 	p.t.CloseIdleConnections()
 }

@@ -55,6 +55,7 @@ func serve(ctx context.Context, srv *http.Server, lc *mptcp.ListenConfig, addr s
 	if err != nil {
 		return err
 	}
+	defer l.Close() // ServeTLS leaves it open when it finds no certificate
 	chain(srv)
 	done := make(chan error, 1)
 	stop := context.AfterFunc(ctx, func() {
