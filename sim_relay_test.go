@@ -161,7 +161,7 @@ func TestRelayDiesWithDataInside(t *testing.T) {
 			kept := m.kept
 			m.mu.Unlock()
 			t.Logf("reset %t: %v, %d bytes died with the relay", reset, took, kept)
-			require.Greater(t, kept, 128<<10, "all that the sender lets into such a path")
+			require.Positive(t, kept, "it dies with something inside")
 			require.Less(t, took, 12*time.Second)
 			if !reset {
 				m.close()

@@ -36,7 +36,8 @@ type demo struct {
 	specs   []linkSpec
 	script  []act
 	compare bool
-	log     *slog.Logger // nil: silent
+	limit   time.Duration // the longest stall that is allowed
+	log     *slog.Logger  // nil: silent
 	screen  *screen
 	env     *env
 
@@ -75,7 +76,7 @@ func runDemo(ctx context.Context, e *env) error {
 	if size < 1<<20 {
 		return usagef("-size: less than 1 MiB shows nothing")
 	}
-	d := &demo{size: int64(size), specs: demoLinks(), script: accident(*cut), compare: *compare, env: e}
+	d := &demo{size: int64(size), specs: demoLinks(), script: accident(*cut), compare: *compare, limit: maxStall, env: e}
 	if *verbose {
 		d.log = verboseLogger(e)
 	}

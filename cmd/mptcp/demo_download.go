@@ -21,7 +21,8 @@ import (
 type outcome struct {
 	bytes   int64
 	took    time.Duration
-	stall   time.Duration // the longest time without a byte for the application
+	stall   time.Duration // the longest time without a byte for the application ...
+	limit   time.Duration // ... and what it may be
 	paths   []pathTotal   // one per link
 	demands bool          // links have to carry their share
 	wrong   error         // of the bytes
@@ -30,8 +31,8 @@ type outcome struct {
 // verdict says what was not as it must be.
 func (o outcome) verdict() error {
 	errs := []error{o.wrong}
-	if o.stall > maxStall {
-		errs = append(errs, fmt.Errorf("the application waited %s for a byte, longer than %v", formatTime(o.stall), maxStall))
+	if o.stall > o.limit {
+		errs = append(errs, fmt.Errorf("the application waited %s for a byte, longer than %v", formatTime(o.stall), o.limit))
 	}
 	var sum int64
 	for _, p := range o.paths {
@@ -74,7 +75,7 @@ func (d *demo) download(ctx context.Context, cfg mptcp.Config, script []act) (o 
 
 	p := &progress{d: d, ledger: newLedger(), began: time.Now(), script: script, quit: cancel}
 	defer func() {
-		o.bytes, o.took, o.stall = p.got.Load(), time.Since(p.began), p.longest
+		o.bytes, o.took, o.stall, o.limit = p.got.Load(), time.Since(p.began), p.longest, d.limit
 		o.paths = p.byLink()
 		if cause := context.Cause(ctx); err != nil && cause != nil {
 			err = cause

@@ -1,0 +1,112 @@
+package mptcp
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"io"
+	"net"
+	"net/netip"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/mptcp-go/mptcp/extapi"
+)
+
+// hoarder is a relay that at some point acknowledges what it gets and passes on nothing more, and dies
+// once it holds a mebibyte.
+type hoarder struct {
+	l      net.Listener
+	to     string
+	passes int64 // bytes that it still passes on
+	held   atomic.Int64
+	died   chan struct{}
+}
+
+func newHoarder(t *testing.T, to string, passes int64) *hoarder {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	h := &hoarder{l: l, to: to, passes: passes, died: make(chan struct{})}
+	go h.serve()
+	return h
+}
+
+// serve relays one connection, and swallows what comes after it.
+func (h *hoarder) serve() {
+	c, err := h.l.Accept()
+	if err != nil {
+		return
+	}
+	s, err := net.Dial("tcp", h.to)
+	if err != nil {
+		c.Close()
+		return
+	}
+	go io.Copy(c, s)
+	io.CopyN(s, c, h.passes)
+	b := make([]byte, 64<<10)
+	for h.held.Load() < 1<<20 {
+		n, err := c.Read(b)
+		h.held.Add(int64(n))
+		if err != nil {
+			break
+		}
+	}
+	h.l.Close()
+	c.Close()
+	s.Close()
+	close(h.died)
+}
+
+// Delivery is the DATA_ACK: what a relay has acknowledged and takes along when it dies arrives all the same.
+func TestRelayDiesWithAMebibyteInside(t *testing.T) {
+	server := newTransport(t)
+	l, err := (&ListenConfig{Transport: server}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	sums := make(chan []byte, 1)
+	go func() {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		h := sha256.New()
+		io.Copy(h, c)
+		sums <- h.Sum(nil)
+	}()
+	relay := newHoarder(t, l.Addr().String(), 16<<20)
+	d := &Dialer{Transport: newTransport(t), Config: Config{
+		Mode: ModeStream, RequireMultipath: true,
+		Paths: extapi.PathPolicy{AnyAnnouncedPort: true, FullMesh: true},
+	}}
+	c, err := d.DialMultipath(t.Context(), "tcp", relay.l.Addr().String())
+	require.NoError(t, err)
+	defer c.Close()
+	ctx, stop := context.WithTimeout(t.Context(), 10*time.Second)
+	defer stop()
+	for err = io.EOF; err != nil && ctx.Err() == nil; { // until the connection is established
+		_, err = c.OpenSubflow(ctx, netip.AddrPort{}, netip.MustParseAddrPort(l.Addr().String()))
+	}
+	require.NoError(t, err)
+
+	data, sum := bytes.Repeat([]byte("delivery is the DATA_ACK. "), 1<<16), sha256.New()
+	for sent := 0; ; sent += len(data) {
+		select {
+		case <-relay.died:
+		default:
+			require.Less(t, sent, 4<<30, "the relay never got its mebibyte")
+			sum.Write(data)
+			_, err := c.Write(data)
+			require.NoError(t, err)
+			continue
+		}
+		break
+	}
+	require.NoError(t, c.CloseWrite())
+	require.GreaterOrEqual(t, relay.held.Load(), int64(1<<20))
+	require.Equal(t, sum.Sum(nil), <-sums)
+}
