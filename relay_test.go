@@ -88,10 +88,12 @@ func TestRelayDiesWithAMebibyteInside(t *testing.T) {
 	defer c.Close()
 	ctx, stop := context.WithTimeout(t.Context(), 10*time.Second)
 	defer stop()
+	var direct extapi.PathID
 	for err = io.EOF; err != nil && ctx.Err() == nil; { // until the connection is established
-		_, err = c.OpenSubflow(ctx, netip.AddrPort{}, netip.MustParseAddrPort(l.Addr().String()))
+		direct, err = c.OpenSubflow(ctx, netip.AddrPort{}, netip.MustParseAddrPort(l.Addr().String()))
 	}
 	require.NoError(t, err)
+	require.NoError(t, c.SetBackup(direct, true)) // while the relay works everything goes through it
 
 	data, sum := bytes.Repeat([]byte("delivery is the DATA_ACK. "), 1<<16), sha256.New()
 	for sent := 0; ; sent += len(data) {
