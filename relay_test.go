@@ -16,8 +16,8 @@ import (
 	"github.com/mptcp-go/mptcp/extapi"
 )
 
-// hoarder is a relay that at some point acknowledges what it gets and passes on nothing more, and dies
-// once it holds a mebibyte.
+// hoarder is a relay with a long way behind it, which at some point acknowledges what it gets and passes on
+// nothing more, and dies once it holds a mebibyte.
 type hoarder struct {
 	l      net.Listener
 	to     string
@@ -25,6 +25,9 @@ type hoarder struct {
 	held   atomic.Int64
 	died   chan struct{}
 }
+
+// way is how long the relay takes to pass something on: then a window of a mebibyte is worth having.
+const way = 30 * time.Millisecond
 
 func newHoarder(t *testing.T, to string, passes int64) *hoarder {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -46,13 +49,29 @@ func (h *hoarder) serve() {
 		return
 	}
 	go io.Copy(c, s)
-	io.CopyN(s, c, h.passes)
-	b := make([]byte, 64<<10)
-	for h.held.Load() < 1<<20 {
+	type piece struct {
+		at time.Time
+		b  []byte
+	}
+	queue := make(chan piece, 4096)
+	defer close(queue)
+	go func() {
+		for p := range queue {
+			time.Sleep(time.Until(p.at))
+			s.Write(p.b)
+		}
+	}()
+	for passed := int64(0); h.held.Load() < 1<<20; {
+		b := make([]byte, 64<<10)
 		n, err := c.Read(b)
-		h.held.Add(int64(n))
 		if err != nil {
 			break
+		}
+		if passed < h.passes {
+			queue <- piece{time.Now().Add(way), b[:n]}
+			passed += int64(n)
+		} else {
+			h.held.Add(int64(n))
 		}
 	}
 	h.l.Close()
@@ -78,7 +97,7 @@ func TestRelayDiesWithAMebibyteInside(t *testing.T) {
 		io.Copy(h, c)
 		sums <- h.Sum(nil)
 	}()
-	relay := newHoarder(t, l.Addr().String(), 16<<20)
+	relay := newHoarder(t, l.Addr().String(), 64<<20)
 	d := &Dialer{Transport: newTransport(t), Config: Config{
 		Mode: ModeStream, RequireMultipath: true,
 		Paths: extapi.PathPolicy{AnyAnnouncedPort: true, FullMesh: true},
