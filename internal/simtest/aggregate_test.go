@@ -64,8 +64,8 @@ func TestAggregation(t *testing.T) {
 			}
 			t.Run(fmt.Sprintf("%s portable=%t", x.name, portable), func(t *testing.T) {
 				t.Parallel()
-				if testing.Short() {
-					t.Skip("30 s of virtual time over each pair of links: not with -short")
+				if testing.Short() || slow {
+					t.Skip("30 s of virtual time over each pair of links: not with -short or -race")
 				}
 				var sum int64
 				for _, l := range x.wires {

@@ -16,8 +16,8 @@ var update = flag.Bool("update", false, "write testdata anew")
 
 // Two paths are never slower than the better one of them, however small the buffer.
 func TestReceiveBufferSweep(t *testing.T) {
-	if testing.Short() {
-		t.Skip("a sweep: not with -short")
+	if testing.Short() || slow {
+		t.Skip("a sweep: not with -short or -race")
 	}
 	const d = 3 * second
 	for _, wires := range [][]wire{
@@ -57,8 +57,8 @@ const golden = "testdata/goodput.json"
 
 // The table differs by machine in nothing: it is virtual time.
 func TestGoldenGoodput(t *testing.T) {
-	if testing.Short() {
-		t.Skip("a sweep: not with -short")
+	if testing.Short() || slow {
+		t.Skip("a sweep: not with -short or -race")
 	}
 	got := map[string]string{}
 	for _, s := range []scheduler.Factory{scheduler.MinRTT, scheduler.RoundRobin, scheduler.Weighted, scheduler.Redundant} {

@@ -312,7 +312,11 @@ func TestSteadyPathDoesNotAllocate(t *testing.T) {
 	require.NoError(t, <-done)
 	per := float64(m1.Mallocs-m0.Mallocs) / (size >> 16)
 	t.Logf("%.4f allocations per 64 KiB", per)
-	require.Less(t, per, 0.1, "no allocation per record; pools and queues grow now and then")
+	limit := 0.1
+	if raceDetector {
+		limit = 10
+	}
+	require.Less(t, per, limit, "no allocation per record; pools and queues grow now and then")
 	finish(t, a, b)
 }
 

@@ -1,0 +1,7 @@
+//go:build race
+
+package simtest
+
+// slow says that the race detector is on. All here runs in one goroutine: it has nothing to find in the
+// sweeps, which take minutes under it.
+const slow = true
