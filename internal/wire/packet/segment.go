@@ -1,0 +1,141 @@
+package packet
+
+import (
+	"net/netip"
+	"strings"
+)
+
+// Flags are the control bits of the TCP header (RFC 9293 section 3.1).
+type Flags uint8
+
+const (
+	FIN Flags = 1 << iota
+	SYN
+	RST
+	PSH
+	ACK
+	URG
+	ECE
+	CWR
+)
+
+var flagNames = [8]string{"FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR"}
+
+// Has reports whether all of g are set.
+func (f Flags) Has(g Flags) bool { return f&g == g }
+
+// String lists the flags that are set, as in "SYN|ACK".
+func (f Flags) String() string {
+	var set []string
+	for i, n := range flagNames {
+		if f>>i&1 != 0 {
+			set = append(set, n)
+		}
+	}
+	return strings.Join(set, "|")
+}
+
+// ECN field: the lower two bits of TOS and traffic class (RFC 3168 section 5).
+const (
+	ECNMask   = 3
+	ECNNotECT = 0
+	ECNECT1   = 1
+	ECNECT0   = 2
+	ECNCE     = 3
+)
+
+// DefaultTTL is the time to live of a segment that does not say (RFC 9293 section 3.9.2, RFC 1700).
+const DefaultTTL = 64
+
+// MaxPieces is how many pieces the payload of a segment may lie in.
+const MaxPieces = 8
+
+// Segment is one TCP segment with its addresses, as a value: what has arrived, or what is to be sent.
+//
+// The payload of a received segment is one piece, Payload, a view into the packet. The payload of a segment
+// to be sent may lie in up to MaxPieces pieces: Payload, then those of More up to the first empty one. They
+// are part of the value, so that copying a Segment needs no memory beside it.
+type Segment struct {
+	Src, Dst netip.AddrPort // IPv4 addresses are never in their IPv6-mapped form
+	Seq, Ack uint32
+	Flags    Flags
+	TTL      uint8  // or hop limit; 0 when sending: DefaultTTL; 0 when received: not known
+	TOS      uint8  // or traffic class, with the ECN field
+	Window   uint16 // as in the header, not scaled
+	Urgent   uint16
+	Options  []byte // at most MaxOptions bytes; padded with zeros when sent
+
+	Payload []byte
+	More    [MaxPieces - 1][]byte // sending only
+
+	// SegSize, when sending, is the number of payload bytes in each of the segments that the kernel or the
+	// device is to split this one into; 0: it is to go as it is. The options are repeated on each.
+	SegSize int
+}
+
+// PayloadLen is the number of bytes in all pieces.
+func (s *Segment) PayloadLen() int {
+	n := len(s.Payload)
+	for _, p := range s.More {
+		if len(p) == 0 {
+			break
+		}
+		n += len(p)
+	}
+	return n
+}
+
+// AddPiece puts b behind the payload; false when all pieces are taken. An empty b is no piece. b is not
+// copied.
+func (s *Segment) AddPiece(b []byte) bool {
+	if len(b) == 0 {
+		return true
+	}
+	if len(s.Payload) == 0 {
+		s.Payload = b
+		return true
+	}
+	for i := range s.More {
+		if len(s.More[i]) == 0 {
+			s.More[i] = b
+			return true
+		}
+	}
+	return false
+}
+
+// AppendPayload appends the bytes of all pieces to dst.
+func (s *Segment) AppendPayload(dst []byte) []byte {
+	dst = append(dst, s.Payload...)
+	for _, p := range s.More {
+		if len(p) == 0 {
+			break
+		}
+		dst = append(dst, p...)
+	}
+	return dst
+}
+
+// SeqLen is the segment's length in sequence numbers: the payload, and one each for SYN and FIN.
+func (s *Segment) SeqLen() int {
+	n := s.PayloadLen()
+	if s.Flags&SYN != 0 {
+		n++
+	}
+	if s.Flags&FIN != 0 {
+		n++
+	}
+	return n
+}
+
+// HeaderLen is the length in bytes of the IP and TCP headers, with the options padded.
+func (s *Segment) HeaderLen() int {
+	n := IPv6HeaderLen
+	if s.Dst.Addr().Is4() {
+		n = IPv4HeaderLen
+	}
+	return n + TCPHeaderLen + (len(s.Options)+3)&^3
+}
+
+// Len is the length in bytes of the whole IP packet.
+func (s *Segment) Len() int { return s.HeaderLen() + s.PayloadLen() }
