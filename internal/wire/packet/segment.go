@@ -56,13 +56,14 @@ const MaxPieces = 8
 // to be sent may lie in up to MaxPieces pieces: Payload, then those of More up to the first empty one. They
 // are part of the value, so that copying a Segment needs no memory beside it.
 type Segment struct {
-	Src, Dst netip.AddrPort // IPv4 addresses are never in their IPv6-mapped form
+	Src, Dst netip.AddrPort // without zone: IfIndex says where a link-local address belongs
 	Seq, Ack uint32
 	Flags    Flags
 	TTL      uint8  // or hop limit; 0 when sending: DefaultTTL; 0 when received: not known
 	TOS      uint8  // or traffic class, with the ECN field
 	Window   uint16 // as in the header, not scaled
 	Urgent   uint16
+	IfIndex  int    // the interface to leave through, 0: the route's; or arrived on, 0: not known
 	Options  []byte // at most MaxOptions bytes; padded with zeros when sent
 
 	Payload []byte
