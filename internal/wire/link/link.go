@@ -80,8 +80,8 @@ type Link interface {
 	// that is "". It fails where there is none.
 	Route(local, remote netip.Addr, iface string) (Route, error)
 
-	// Close ends everything: no handler is called after it has returned. Called from a handler it does not
-	// wait for that call.
+	// Close ends everything: no handler is called after it has returned. It waits for handlers that are
+	// running, so that none of them may call it.
 	Close() error
 }
 

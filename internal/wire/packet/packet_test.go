@@ -318,3 +318,28 @@ func TestExtensionHeaders(t *testing.T) {
 		require.ErrorIs(t, err, c.want, c.name)
 	}
 }
+
+// The pieces of a super-segment are its bytes, in order, under its flags.
+func TestCut(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := drawSegment(t)
+		s.Flags = ACK | PSH | CWR | FIN
+		s.SegSize = rapid.IntRange(1, 300).Draw(t, "size")
+		whole, at := s.AppendPayload(nil), 0
+		var got []byte
+		for at < len(whole) {
+			n := min(s.SegSize, len(whole)-at)
+			c := s.Cut(at, n)
+			require.Equal(t, n, c.PayloadLen())
+			require.Equal(t, s.Seq+uint32(at), c.Seq)
+			require.Equal(t, at == 0, c.Flags.Has(CWR))
+			require.Equal(t, at+n == len(whole), c.Flags.Has(PSH|FIN))
+			require.True(t, c.Flags.Has(ACK))
+			require.Zero(t, c.SegSize)
+			require.Equal(t, s.Options, c.Options)
+			got = c.AppendPayload(got)
+			at += n
+		}
+		require.Equal(t, whole, got)
+	})
+}

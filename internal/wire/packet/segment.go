@@ -140,3 +140,33 @@ func (s *Segment) HeaderLen() int {
 
 // Len is the length in bytes of the whole IP packet.
 func (s *Segment) Len() int { return s.HeaderLen() + s.PayloadLen() }
+
+// Cut is the segment that carries n bytes of the payload of s from its byte from on, with the same options: how
+// a super-segment is split where nobody else does it. As with TSO, FIN and PSH stay on the last segment, and
+// CWR on the first.
+func (s *Segment) Cut(from, n int) Segment {
+	c := *s
+	c.SegSize = 0
+	c.Payload, c.More = nil, [MaxPieces - 1][]byte{}
+	c.Seq += uint32(from)
+	if from > 0 {
+		c.Flags &^= CWR
+	}
+	if from+n < s.PayloadLen() {
+		c.Flags &^= FIN | PSH
+	}
+	for i := -1; i < len(s.More) && n > 0; i++ {
+		p := s.Payload
+		if i >= 0 {
+			p = s.More[i]
+		}
+		if from >= len(p) {
+			from -= len(p)
+			continue
+		}
+		p = p[from:min(len(p), from+n)]
+		from, n = 0, n-len(p)
+		c.AddPiece(p)
+	}
+	return c
+}

@@ -1,0 +1,188 @@
+package rawip
+
+import (
+	"crypto/sha256"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/mptcp-go/mptcp/internal/wire/packet"
+)
+
+// probe is a raw socket in the other namespace that sends what it is told to.
+func (w *world) probe(f family) func(s packet.Segment) {
+	w.Helper()
+	fd := -1
+	w.there(func() {
+		fam, level, name := unix.AF_INET, unix.IPPROTO_IP, unix.IP_HDRINCL
+		if f.far.Is6() {
+			fam, level, name = unix.AF_INET6, unix.IPPROTO_IPV6, unix.IPV6_HDRINCL
+		}
+		var err error
+		fd, err = unix.Socket(fam, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_TCP)
+		require.NoError(w, err)
+		require.NoError(w, unix.SetsockoptInt(fd, level, name, 1))
+	})
+	w.Cleanup(func() { unix.Close(fd) })
+	return func(s packet.Segment) {
+		w.Helper()
+		b, err := s.Append(nil, packet.FullChecksum)
+		require.NoError(w, err)
+		require.NoError(w, unix.Sendto(fd, b, 0, sockaddr(netip.AddrPortFrom(s.Dst.Addr(), 0))))
+	}
+}
+
+// Every kind of segment reaches us at a shielded port, and the kernel answers none of them, whatever the TTL.
+// Beside it, at a port that is not ours, it does answer: the probe can fail.
+func TestNamespaceShieldIsSilent(t *testing.T) {
+	inNamespaces(t, func(w *world) {
+		l, stack := open(w, SuperAuto)
+		for _, f := range families {
+			in := newRecorder()
+			fixed, err := l.Listen(netip.AddrPortFrom(f.near, 5001), in)
+			require.NoError(w, err)
+			wild, err := l.Listen(netip.AddrPortFrom(unspecified(f.near), 5002), in)
+			require.NoError(w, err)
+			flow, err := l.Connect(netip.AddrPortFrom(f.near, 0), netip.AddrPortFrom(f.far, 9), 0, in)
+			require.NoError(w, err)
+
+			probe := w.probe(f)
+			quiet := w.counter("TcpOutRsts")
+			probe(packet.Segment{Src: netip.AddrPortFrom(f.far, 1), Dst: netip.AddrPortFrom(f.near, 5999), Flags: packet.ACK})
+			require.Eventually(w, func() bool { return w.counter("TcpOutRsts") == quiet+1 }, 5*time.Second, 10*time.Millisecond)
+
+			synAcks := w.counter("TcpOutSegs")
+			for _, port := range []uint16{fixed.Local().Port(), wild.Local().Port(), flow.Local().Port()} {
+				for _, ttl := range []uint8{64, 255} {
+					for _, flags := range []packet.Flags{packet.SYN, packet.ACK, packet.PSH | packet.ACK, packet.SYN | packet.ACK, packet.FIN | packet.ACK, packet.RST} {
+						s := packet.Segment{
+							Src: netip.AddrPortFrom(f.far, 7), Dst: netip.AddrPortFrom(f.near, port), Seq: 5, Ack: 6,
+							Flags: flags, Window: 7, TTL: ttl, TOS: packet.ECNECT0, Payload: []byte("xyz"),
+						}
+						if flags == packet.SYN {
+							s.Payload = nil
+						}
+						probe(s)
+						from := in
+						if port == flow.Local().Port() {
+							from = stack // neither a flow from there, nor a listener
+						}
+						got := from.next(w)
+						require.Equal(w, []any{s.Src, s.Dst, s.Flags, s.TTL, s.TOS, string(s.Payload)},
+							[]any{got.Src, got.Dst, got.Flags, got.TTL, got.TOS, string(got.Payload)})
+					}
+				}
+			}
+			require.Equal(w, quiet+1, w.counter("TcpOutRsts"), f.name)
+			require.Equal(w, synAcks, w.counter("TcpOutSegs"), "%s: the kernel's TCP has said something", f.name)
+			require.NoError(w, fixed.Close())
+			require.NoError(w, wild.Close())
+			flow.Close()
+		}
+		require.Zero(w, l.Counters().WeakShields)
+		require.Zero(w, l.Counters().BadSegments)
+	})
+}
+
+// A handshake, data in both directions and a close with a TCP of the kernel's, which never learns that ours is
+// not one.
+func TestNamespaceHandshakeByHand(t *testing.T) {
+	inNamespaces(t, func(w *world) {
+		l, _ := open(w, SuperOff)
+		for _, f := range families {
+			c := dial(w, l, f.near, w.listen(f.far))
+			c.say([]byte("hello from a raw socket"), 0)
+			c.heard([]byte("hello from a raw socket"))
+			c.acked()
+			_, err := c.kernel.Write([]byte("and back"))
+			require.NoError(w, err)
+			got := c.in.next(w)
+			require.Equal(w, "and back", string(got.Payload))
+			c.ack += uint32(len(got.Payload))
+			send(w, l, c.segment(packet.ACK|packet.FIN, nil))
+			n, err := c.kernel.Read(make([]byte, 10))
+			require.Zero(w, n)
+			require.Error(w, err)
+			require.NoError(w, c.kernel.Close())
+		}
+		require.Zero(w, w.counter("TcpOutRsts"))
+	})
+}
+
+// What the kernel sends in super-segments arrives in super-segments, every byte of it.
+func TestNamespaceSuperSegmentsArrive(t *testing.T) {
+	inNamespaces(t, func(w *world) {
+		l, _ := open(w, SuperOff)
+		for _, f := range families {
+			c := dial(w, l, f.near, w.listen(f.far))
+			data := pattern(8 << 20)
+			s := c.sink(len(data))
+			_, err := c.kernel.Write(data)
+			require.NoError(w, err)
+			<-s.done
+			want := sha256.Sum256(data)
+			require.Equal(w, want[:], s.hash.(interface{ Sum([]byte) []byte }).Sum(nil))
+			require.Greater(w, s.largest, 40<<10, "%s: the largest segment", f.name)
+			w.Logf("%s: largest segment %d bytes", f.name, s.largest)
+		}
+		w.Logf("%+v", l.Counters())
+		require.Zero(w, w.counter("TcpOutRsts"))
+		require.Zero(w, l.Counters().BadSegments)
+	})
+}
+
+// bulk sends data in super-segments as soon as the flow allows them, and in ordinary ones before.
+func bulk(w *world, c *talk, data []byte) {
+	w.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for len(data) > 0 {
+		n := c.flow.Super()
+		if n == 0 {
+			n = mss
+			time.Sleep(time.Millisecond)
+		}
+		n = min(n, len(data), 60000)
+		start := c.seq
+		c.say(data[:n], mss)
+		c.heard(data[:n])
+		c.acked()
+		require.Equal(w, start+uint32(n), c.seq)
+		c.flow.Acked(c.seq)
+		data = data[n:]
+		require.True(w, time.Now().Before(deadline), "too slow")
+	}
+}
+
+// Super-segments reach a TCP of the kernel's on both ways, byte for byte, and a way is taken only when it has
+// proved itself.
+func TestNamespaceSuperSegmentsLeave(t *testing.T) {
+	inNamespaces(t, func(w *world) {
+		for _, tc := range []struct {
+			name   string
+			sysctl string
+			lo     bool
+		}{
+			{"on the device", "", false},
+			{"through lo", `sysctl -qw net.ipv4.conf.lo.accept_local=1 net.ipv4.conf.lo.forwarding=1
+				sysctl -qw net.ipv6.conf.lo.force_forwarding=1 || sysctl -qw net.ipv6.conf.all.forwarding=1`, true},
+		} {
+			sh(w, tc.sysctl)
+			for _, f := range families {
+				l, _ := open(w, SuperAuto)
+				c := dial(w, l, f.near, w.listen(f.far))
+				bulk(w, c, pattern(1<<20))
+				n := l.Counters()
+				w.Logf("%s, %s: %+v", tc.name, f.name, n)
+				require.Equal(w, uint64(1), n.SuperProven)
+				require.Greater(w, n.SentSuper, uint64(10))
+				require.Equal(w, tc.lo, c.flow.(*flow).way().loopback)
+				require.Zero(w, n.Split)
+				require.Equal(w, uint64(1<<20), n.SentBytes)
+			}
+		}
+		require.Zero(w, w.counter("TcpOutRsts"))
+	})
+}

@@ -1,0 +1,170 @@
+package rawip
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/mptcp-go/mptcp/internal/wire/link"
+	"github.com/mptcp-go/mptcp/internal/wire/packet"
+)
+
+// listen listens with the kernel's TCP in the other namespace.
+func (w *world) listen(at netip.Addr) *net.TCPListener {
+	w.Helper()
+	var l net.Listener
+	w.there(func() {
+		lc := net.ListenConfig{}
+		lc.SetMultipathTCP(false)
+		var err error
+		l, err = lc.Listen(w.Context(), "tcp", netip.AddrPortFrom(at, 0).String())
+		require.NoError(w, err)
+	})
+	w.Cleanup(func() { l.Close() })
+	return l.(*net.TCPListener)
+}
+
+// talk is a connection to the kernel's TCP, by hand: whoever uses it says what leaves.
+type talk struct {
+	t        testing.TB
+	link     *Link
+	flow     link.Flow
+	in       *recorder
+	seq, ack uint32
+	kernel   *net.TCPConn // the other end
+}
+
+// mss is what a segment without options carries over Ethernet and IPv6.
+const mss = 1440
+
+// dial opens a connection to a listener of the kernel's.
+func dial(w *world, l *Link, from netip.Addr, to *net.TCPListener) *talk {
+	w.Helper()
+	c := &talk{t: w, link: l, in: newRecorder(), seq: 1000}
+	remote := to.Addr().(*net.TCPAddr).AddrPort()
+	f, err := l.Connect(netip.AddrPortFrom(from, 0), remote, 0, c.in)
+	require.NoError(w, err)
+	w.Cleanup(f.Close)
+	c.flow = f
+	syn := c.segment(packet.SYN, nil)
+	syn.Options = []byte{2, 4, mss >> 8, mss & 0xFF, 3, 3, 10, 0}
+	send(w, l, syn)
+	synAck := c.in.next(w)
+	require.Equal(w, packet.SYN|packet.ACK, synAck.Flags)
+	require.Equal(w, uint32(1001), synAck.Ack)
+	require.Equal(w, f.Local(), synAck.Dst)
+	require.Equal(w, remote, synAck.Src)
+	require.Equal(w, uint8(64), synAck.TTL)
+	c.seq, c.ack = 1001, synAck.Seq+1
+	send(w, l, c.segment(packet.ACK, nil))
+	require.NoError(w, to.SetDeadline(time.Now().Add(10*time.Second)))
+	nc, err := to.AcceptTCP()
+	require.NoError(w, err)
+	w.Cleanup(func() { nc.Close() })
+	require.NoError(w, nc.SetDeadline(time.Now().Add(60*time.Second)))
+	c.kernel = nc
+	return c
+}
+
+func (c *talk) segment(f packet.Flags, payload []byte) packet.Segment {
+	return packet.Segment{
+		Src: c.flow.Local(), Dst: c.flow.Remote(), Seq: c.seq, Ack: c.ack, Flags: f, Window: 0xFFFF, Payload: payload,
+	}
+}
+
+// say sends payload as one segment; size is that of the segments to split it into.
+func (c *talk) say(payload []byte, size int) {
+	c.t.Helper()
+	s := c.segment(packet.ACK|packet.PSH, payload)
+	s.SegSize = size
+	send(c.t, c.link, s)
+	c.seq += uint32(len(payload))
+}
+
+// acked waits until everything sent has been acknowledged.
+func (c *talk) acked() {
+	c.t.Helper()
+	for {
+		s := c.in.next(c.t)
+		if s.Flags.Has(packet.ACK) && s.Ack == c.seq {
+			return
+		}
+	}
+}
+
+// pattern is n bytes that repeat nowhere near.
+func pattern(n int) []byte {
+	b := make([]byte, n)
+	x := uint32(2463534242)
+	for i := range b {
+		x ^= x << 13
+		x ^= x >> 17
+		x ^= x << 5
+		b[i] = byte(x)
+	}
+	return b
+}
+
+// heard reads what the kernel's end has received.
+func (c *talk) heard(want []byte) {
+	c.t.Helper()
+	got := make([]byte, len(want))
+	_, err := io.ReadFull(c.kernel, got)
+	require.NoError(c.t, err)
+	require.True(c.t, bytes.Equal(want, got), "the bytes differ")
+}
+
+// sink takes what the kernel sends: a receiver without a reorder buffer. It runs on the link's goroutine.
+type sink struct {
+	c       *talk
+	hash    interface{ Write([]byte) (int, error) }
+	bytes   int
+	largest int
+	done    chan struct{}
+	want    int
+}
+
+func (c *talk) sink(want int) *sink {
+	s := &sink{c: c, hash: sha256.New(), want: want, done: make(chan struct{})}
+	c.in.mu.Lock()
+	c.in.do = s.take
+	c.in.mu.Unlock()
+	return s
+}
+
+func (s *sink) take(g *packet.Segment) {
+	if g.Seq == s.c.ack && len(g.Payload) > 0 {
+		s.hash.Write(g.Payload)
+		s.bytes += len(g.Payload)
+		s.largest = max(s.largest, len(g.Payload))
+		s.c.ack += uint32(len(g.Payload))
+		if s.bytes == s.want {
+			close(s.done)
+		}
+	}
+	s.c.link.Send([]packet.Segment{s.c.segment(packet.ACK, nil)})
+}
+
+// play is a program of its own: a link that holds a port, until it is killed.
+func play(role string) {
+	local := netip.MustParseAddrPort(role)
+	l, err := Open(Config{Clock: func() time.Duration { return 0 }}, newRecorder())
+	if err != nil {
+		fmt.Println("error:", err)
+		return
+	}
+	p, err := l.Listen(local, newRecorder())
+	if err != nil {
+		fmt.Println("error:", err)
+		return
+	}
+	fmt.Println("holds", p.Local())
+	select {}
+}

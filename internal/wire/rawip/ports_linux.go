@@ -1,0 +1,260 @@
+package rawip
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"sync"
+
+	"github.com/mptcp-go/mptcp/internal/wire/link"
+)
+
+// tuple is what tells flows apart. A Go map hashes it with a seed of its own: a stranger can't choose ports
+// and addresses that collide.
+type tuple struct{ local, remote netip.AddrPort }
+
+// held is a local port that is shielded. It lives as long as somebody uses it.
+type held struct {
+	shield
+	handler link.Handler // of the listener; nil without
+	users   int          // flows, and the listener
+	client  bool         // chosen by Connect: shared by flows to other remotes
+}
+
+// ports is who uses which local port, and whom a segment is for. It is safe for concurrent use.
+type ports struct {
+	filter func(v6 bool, ports []uint16) error // told of every change
+
+	mu      sync.RWMutex
+	closed  bool
+	held    map[netip.AddrPort]*held
+	flows   map[tuple]*flow
+	clients map[netip.Addr][]*held // by local address, in the order in which they were opened
+	weak    func()                 // counts weak shields
+}
+
+// keptClients is how many client ports of one local address stay shielded without a flow. With several, the
+// port of the next connection is not known beforehand, and load balancers have something to tell flows apart.
+const keptClients = 8
+
+func newPorts(filter func(v6 bool, ports []uint16) error, weak func()) *ports {
+	return &ports{
+		filter: filter, weak: weak,
+		held: map[netip.AddrPort]*held{}, flows: map[tuple]*flow{}, clients: map[netip.Addr][]*held{},
+	}
+}
+
+// lookup returns who takes a segment from remote to local. ours is false when the port is not held.
+func (p *ports) lookup(local, remote netip.AddrPort) (f *flow, h link.Handler, ours bool) {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	if f := p.flows[tuple{local, remote}]; f != nil {
+		return f, f.handler, true
+	}
+	at := p.holder(local)
+	if at == nil {
+		return nil, nil, false
+	}
+	return nil, at.handler, true
+}
+
+// holder is the port at its address, or at all addresses; nil when it is not held.
+func (p *ports) holder(local netip.AddrPort) *held {
+	if h := p.held[local]; h != nil {
+		return h
+	}
+	return p.held[netip.AddrPortFrom(unspecified(local.Addr()), local.Port())]
+}
+
+func unspecified(a netip.Addr) netip.Addr {
+	if a.Is4() {
+		return netip.IPv4Unspecified()
+	}
+	return netip.IPv6Unspecified()
+}
+
+// holds reports whether segments may be sent from local.
+func (p *ports) holds(local netip.AddrPort) bool {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.holder(local) != nil
+}
+
+// take shields a port that nobody holds yet. The caller has the lock.
+func (p *ports) take(addr netip.AddrPort) (*held, error) {
+	s, err := raiseShield(addr)
+	if err != nil {
+		return nil, err
+	}
+	h := &held{shield: s}
+	p.held[s.addr] = h
+	if err := p.refilter(s.addr.Addr()); err != nil {
+		delete(p.held, s.addr)
+		s.close()
+		return nil, err
+	}
+	if s.weak {
+		p.weak()
+	}
+	return h, nil
+}
+
+// drop gives back one use of a port. The caller has the lock.
+func (p *ports) drop(h *held) {
+	h.users--
+	if h.users > 0 {
+		return
+	}
+	at := h.addr.Addr()
+	if h.client {
+		list := p.clients[at]
+		if len(list) <= keptClients {
+			return
+		}
+		p.clients[at] = slices.DeleteFunc(list, func(x *held) bool { return x == h })
+	}
+	delete(p.held, h.addr)
+	p.refilter(at) // a filter that is too wide does no harm
+	h.close()
+}
+
+func (p *ports) refilter(family netip.Addr) error {
+	var list []uint16
+	for a := range p.held {
+		if a.Addr().Is4() == family.Is4() {
+			list = append(list, a.Port())
+		}
+	}
+	slices.Sort(list)
+	return p.filter(!family.Is4(), slices.Compact(list))
+}
+
+// listen takes a port for a listener.
+func (p *ports) listen(local netip.AddrPort, h link.Handler) (*held, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return nil, link.ErrClosed
+	}
+	at := p.held[local]
+	switch {
+	case at == nil:
+		var err error
+		if at, err = p.take(local); err != nil {
+			return nil, err
+		}
+	case at.handler != nil:
+		return nil, fmt.Errorf("rawip: %v: %w", local, link.ErrInUse)
+	}
+	at.handler = h
+	at.users++
+	return at, nil
+}
+
+// unlisten ends listening.
+func (p *ports) unlisten(h *held) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if h.handler != nil && !p.closed {
+		h.handler = nil
+		p.drop(h)
+	}
+}
+
+// accept adds a flow of a listener.
+func (p *ports) accept(h *held, f *flow) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed || h.users == 0 {
+		return link.ErrClosed
+	}
+	return p.add(h, f)
+}
+
+// add enters a flow that uses h. The caller has the lock.
+func (p *ports) add(h *held, f *flow) error {
+	if p.flows[f.tuple] != nil {
+		return fmt.Errorf("rawip: %v to %v: %w", f.local, f.remote, link.ErrInUse)
+	}
+	p.flows[f.tuple] = f
+	f.port = h
+	h.users++
+	return nil
+}
+
+// connect adds a flow from its local address; with port 0 there, from a port that it chooses.
+func (p *ports) connect(f *flow) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return link.ErrClosed
+	}
+	if f.local.Port() == 0 {
+		return p.choose(f)
+	}
+	h := p.holder(f.local)
+	if h == nil {
+		var err error
+		if h, err = p.take(f.local); err != nil {
+			return err
+		}
+	}
+	return p.add(h, f)
+}
+
+// choose finds a client port for a flow: the one that is used least among those that have none to this
+// remote. Another is opened while there are few, and when all are taken.
+func (p *ports) choose(f *flow) error {
+	at := f.local.Addr()
+	var best *held
+	for _, h := range p.clients[at] {
+		if p.flows[tuple{h.addr, f.remote}] == nil && (best == nil || h.users < best.users) {
+			best = h
+		}
+	}
+	if best == nil || best.users > 0 && len(p.clients[at]) < keptClients {
+		h, err := p.take(netip.AddrPortFrom(at, 0))
+		switch {
+		case err == nil:
+			h.client = true
+			p.clients[at] = append(p.clients[at], h)
+			best = h
+		case best == nil:
+			return err
+		}
+	}
+	f.local = best.addr
+	return p.add(best, f)
+}
+
+// remove forgets a flow.
+func (p *ports) remove(f *flow) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.flows[f.tuple] == f {
+		delete(p.flows, f.tuple)
+		if !p.closed {
+			p.drop(f.port)
+		}
+	}
+}
+
+// find returns the flow of a four-tuple, or nil.
+func (p *ports) find(local, remote netip.AddrPort) *flow {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.flows[tuple{local, remote}]
+}
+
+// close lowers all shields.
+func (p *ports) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	for _, h := range p.held {
+		h.close()
+	}
+	clear(p.held)
+	clear(p.flows)
+	clear(p.clients)
+}

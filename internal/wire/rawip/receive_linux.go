@@ -1,0 +1,178 @@
+package rawip
+
+import (
+	"encoding/binary"
+	"net/netip"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/mptcp-go/mptcp/internal/pool"
+	"github.com/mptcp-go/mptcp/internal/wire/packet"
+)
+
+// batchSize is how many packets one system call moves at most: with 32 to 64, what a call costs no longer
+// counts.
+const batchSize = 32
+
+// smallChunk holds a packet of any ordinary MTU. A longer one continues in the large chunk of its slot, behind
+// room for what the small chunk has, so that putting them together copies little. mediumChunk is the limit up
+// to which a packet is copied rather than left to pin 64 KiB.
+var (
+	smallChunk  = pool.Sizes[0]
+	mediumChunk = pool.Sizes[1]
+)
+
+// controlLen is the room for what comes beside an IPv6 segment: packet info, hop limit, traffic class.
+const controlLen = 128
+
+// slot is where one packet of a batch arrives.
+type slot struct {
+	small, large *pool.Chunk
+	iov          [2]unix.Iovec
+	name         [unix.SizeofSockaddrInet6]byte
+	control      [controlLen]byte
+}
+
+// reader receives batches from one raw socket. All its memory is made once.
+type reader struct {
+	sock  *rawSocket
+	slots []slot
+	msgs  []mmsghdr
+	n     int
+	err   error
+	try   func(fd uintptr) bool
+	seg   packet.Segment
+	icmp  packet.ICMPError
+}
+
+func newReader(s *rawSocket, size int) *reader {
+	r := &reader{sock: s, slots: make([]slot, size), msgs: make([]mmsghdr, size)}
+	r.try = func(fd uintptr) bool {
+		r.n, r.err = recvmmsg(fd, r.msgs)
+		return r.err != unix.EAGAIN && r.err != unix.EINTR
+	}
+	for i := range r.slots {
+		s, h := &r.slots[i], &r.msgs[i].Msghdr
+		s.large = pool.Get(pool.MaxSize)
+		s.iov[1].Base = &s.large.Bytes()[smallChunk]
+		s.iov[1].SetLen(pool.MaxSize - smallChunk)
+		h.Iov = &s.iov[0]
+		h.SetIovlen(2)
+		h.Name, h.Control = &s.name[0], &s.control[0]
+		r.refill(s)
+	}
+	return r
+}
+
+// refill gives the slot a fresh small chunk.
+func (r *reader) refill(s *slot) {
+	s.small = pool.Get(smallChunk)
+	s.iov[0].Base = &s.small.Bytes()[0]
+	s.iov[0].SetLen(smallChunk)
+}
+
+// receive waits for packets and returns how many have come.
+func (r *reader) receive() (int, error) {
+	for i := range r.msgs {
+		h := &r.msgs[i].Msghdr
+		h.Namelen = unix.SizeofSockaddrInet6
+		h.SetControllen(controlLen)
+		h.Flags = 0
+	}
+	r.n, r.err = 0, nil
+	if err := r.sock.conn.Read(r.try); err != nil {
+		return 0, err
+	}
+	return r.n, r.err
+}
+
+// packet takes packet i out of its slot, in one piece and in a chunk of fitting size. The caller releases the
+// reference. It is empty when the packet was longer than the buffers.
+func (r *reader) packet(i int) pool.Ref {
+	s, n := &r.slots[i], int(r.msgs[i].n)
+	switch {
+	case r.msgs[i].Flags&unix.MSG_TRUNC != 0:
+		return pool.Ref{}
+	case n <= smallChunk:
+		ref := pool.Ref{C: s.small, B: s.small.Bytes()[:n:n]}
+		r.refill(s)
+		return ref
+	case n <= mediumChunk:
+		c := pool.Get(n)
+		b := c.Bytes()[:n:n]
+		copy(b[copy(b, s.small.Bytes()):], s.large.Bytes()[smallChunk:])
+		return pool.Ref{C: c, B: b}
+	}
+	b := s.large.Bytes()
+	copy(b[:smallChunk], s.small.Bytes())
+	ref := pool.Ref{C: s.large, B: b[:n:n]}
+	s.large = pool.Get(pool.MaxSize)
+	s.iov[1].Base = &s.large.Bytes()[smallChunk]
+	return ref
+}
+
+// segment parses packet i, which is b, into r.seg.
+func (r *reader) segment(i int, b []byte) (err error) {
+	if !r.sock.v6 {
+		r.seg, err = packet.Parse4(b)
+		return err
+	}
+	dst, ifIndex, hops, class := r.beside(i)
+	if !dst.IsValid() {
+		return packet.ErrAddress
+	}
+	r.seg, err = packet.ParseTCP(r.from(i), dst, b)
+	r.seg.IfIndex, r.seg.TTL, r.seg.TOS = ifIndex, hops, class
+	return err
+}
+
+// from is the IPv6 source address of packet i.
+func (r *reader) from(i int) netip.Addr {
+	const addr = 8 // in struct sockaddr_in6
+	return netip.AddrFrom16([16]byte(r.slots[i].name[addr:]))
+}
+
+// beside reads the control messages of packet i.
+func (r *reader) beside(i int) (dst netip.Addr, ifIndex int, hops, class uint8) {
+	b := r.slots[i].control[:min(int(r.msgs[i].Controllen), controlLen)]
+	for len(b) >= unix.SizeofCmsghdr {
+		n := cmsgLen(b)
+		if n < unix.SizeofCmsghdr || n > len(b) {
+			break
+		}
+		level := int32(binary.NativeEndian.Uint32(b[unix.SizeofCmsghdr-8:]))
+		kind := int32(binary.NativeEndian.Uint32(b[unix.SizeofCmsghdr-4:]))
+		data := b[unix.SizeofCmsghdr:n]
+		if level == unix.SOL_IPV6 {
+			switch {
+			case kind == unix.IPV6_PKTINFO && len(data) >= unix.SizeofInet6Pktinfo:
+				dst = netip.AddrFrom16([16]byte(data))
+				ifIndex = int(binary.NativeEndian.Uint32(data[16:]))
+			case kind == unix.IPV6_HOPLIMIT && len(data) >= 4:
+				hops = uint8(binary.NativeEndian.Uint32(data))
+			case kind == unix.IPV6_TCLASS && len(data) >= 4:
+				class = uint8(binary.NativeEndian.Uint32(data))
+			}
+		}
+		b = b[min(cmsgSpace(n-unix.SizeofCmsghdr), len(b)):]
+	}
+	return dst, ifIndex, hops, class
+}
+
+// cmsgLen is the length field of a control message: a size_t.
+func cmsgLen(b []byte) int {
+	if unix.SizeofCmsghdr == 16 {
+		return int(binary.NativeEndian.Uint64(b))
+	}
+	return int(binary.NativeEndian.Uint32(b))
+}
+
+func cmsgSpace(n int) int { return unix.CmsgSpace(n) }
+
+// close gives the chunks back.
+func (r *reader) close() {
+	for i := range r.slots {
+		r.slots[i].small.Release()
+		r.slots[i].large.Release()
+	}
+}
