@@ -56,7 +56,7 @@ func (o *outbox) addSuper(s *packet.Segment) {
 	head, err := c.AppendHeaders(out.head[:vnetLen+etherLen], packet.PseudoChecksum)
 	if err != nil {
 		o.n--
-		o.fail(o.index, err)
+		o.refuse(err)
 		return
 	}
 	frameHeader(head, s, w)

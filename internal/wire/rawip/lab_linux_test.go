@@ -90,7 +90,9 @@ func inNamespaces(t *testing.T, body func(w *world)) {
 		}
 		t.Cleanup(func() { exec.Command("ip", "netns", "del", ns).Run() })
 	}
-	sh(t, fmt.Sprintf(`ip -n %[1]s link add near type veth peer name far netns %[2]s
+	// Without detection of duplicates addresses work at once, the link-local ones that resolve neighbours too.
+	sh(t, fmt.Sprintf(`for ns in %[1]s %[2]s; do ip netns exec $ns sysctl -qw net.ipv6.conf.default.accept_dad=0; done
+		ip -n %[1]s link add near type veth peer name far netns %[2]s
 		ip -n %[1]s link set lo up; ip -n %[2]s link set lo up
 		ip -n %[1]s addr add %[3]v/24 dev near; ip -n %[2]s addr add %[4]v/24 dev far
 		ip -n %[1]s addr add %[5]v/64 dev near nodad; ip -n %[2]s addr add %[6]v/64 dev far nodad

@@ -26,6 +26,7 @@ type Link struct {
 	raw4, raw6   *rawSocket // raw6 is nil where the host has no IPv6
 	icmp4, icmp6 *rawSocket
 	packets      *rawSocket // for super-segments; nil when switched off or not to be had
+	bound        bound
 	outboxes     sync.Pool
 
 	routes     *router
@@ -88,6 +89,7 @@ func (l *Link) closeSockets() {
 			s.close()
 		}
 	}
+	l.bound.close()
 	if l.routes != nil {
 		l.routes.close()
 	}

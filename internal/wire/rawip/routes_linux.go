@@ -47,7 +47,7 @@ func (r *router) ask(kind netlink.HeaderType, header []byte, skip int, attrs fun
 		Data:   append(header, b...),
 	})
 	switch {
-	case errors.Is(err, os.ErrClosed):
+	case errors.Is(err, os.ErrClosed), errors.Is(err, unix.EBADF):
 		return nil, nil, link.ErrClosed
 	case err != nil:
 		return nil, nil, err
@@ -69,6 +69,25 @@ type hop struct {
 
 // next finds the way to remote; local may be the zero Addr, and oif 0.
 func (r *router) next(local, remote netip.Addr, oif int) (hop, error) {
+	h, err := r.lookUp(local, remote, oif)
+	if err != nil || oif == 0 || h.oif == oif || h.kind == unix.RTN_LOCAL {
+		return h, err
+	}
+	// With IPv6 the interface is a mere wish beside a source address: see bound.
+	h, err = r.lookUp(netip.Addr{}, remote, oif)
+	switch {
+	case err != nil:
+		return hop{}, err
+	case h.oif != oif:
+		return hop{}, fmt.Errorf("rawip: route to %v through interface %d: %w", remote, oif, unix.ENETUNREACH)
+	}
+	if local.IsValid() {
+		h.source = local
+	}
+	return h, nil
+}
+
+func (r *router) lookUp(local, remote netip.Addr, oif int) (hop, error) {
 	h := hop{source: local, gateway: remote}
 	header := make([]byte, unix.SizeofRtMsg)
 	header[0], header[1] = unix.AF_INET, 32

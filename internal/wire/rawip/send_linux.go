@@ -74,6 +74,13 @@ func (l *Link) Send(batch []packet.Segment) (int, error) {
 	return n, err
 }
 
+// refuse notes that the segment at hand, or a part of it, cannot be sent at all. What was gathered goes first:
+// the first error is that of the first segment.
+func (o *outbox) refuse(err error) {
+	o.flush()
+	o.fail(o.index, err)
+}
+
 // fail notes that a segment, or a part of it, cannot leave.
 func (o *outbox) fail(index int, err error) {
 	o.link.count(err)
@@ -120,29 +127,39 @@ func (o *outbox) next(sock *rawSocket) *outgoing {
 
 // addRaw gathers a segment for the raw socket.
 func (o *outbox) addRaw(s *packet.Segment) {
-	sock := o.link.raw4
-	if s.Dst.Addr().Is6() {
-		sock = o.link.raw6
-	}
-	switch {
-	case !o.link.ports.holds(s.Src):
-		o.fail(o.index, link.ErrNotHeld)
+	if !o.link.ports.holds(s.Src) {
+		o.refuse(link.ErrNotHeld)
 		return
-	case sock == nil:
-		o.fail(o.index, unix.EAFNOSUPPORT)
+	}
+	sock, err := o.link.sender(s)
+	if err != nil {
+		o.refuse(err)
 		return
 	}
 	out := o.next(sock)
 	head, err := s.AppendHeaders(out.head[:0], packet.FullChecksum)
 	if err != nil {
 		o.n--
-		o.fail(o.index, err)
+		o.refuse(err)
 		return
 	}
 	m := &o.msgs[o.n-1]
 	out.gather(m, head, s)
 	out.address(m, s)
 	out.beside(m, s)
+}
+
+// sender is the raw socket for a segment.
+func (l *Link) sender(s *packet.Segment) (*rawSocket, error) {
+	switch {
+	case s.Dst.Addr().Is4():
+		return l.raw4, nil
+	case l.raw6 == nil:
+		return nil, unix.EAFNOSUPPORT
+	case s.IfIndex == 0:
+		return l.raw6, nil
+	}
+	return l.bound.to(s.IfIndex)
 }
 
 // gather points to the headers and to the pieces of the payload.

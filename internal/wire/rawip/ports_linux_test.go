@@ -1,0 +1,178 @@
+package rawip
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/mptcp-go/mptcp/internal/wire/link"
+)
+
+var here = netip.MustParseAddr("127.0.0.1")
+
+// unfiltered are ports without a raw socket: shields need no privilege.
+func unfiltered(t *testing.T) (p *ports, filtered *[]uint16) {
+	t.Helper()
+	filtered = new([]uint16)
+	p = newPorts(func(v6 bool, list []uint16) error {
+		if v6 {
+			return errors.New("no IPv6")
+		}
+		*filtered = list
+		return nil
+	}, func() {})
+	t.Cleanup(p.close)
+	return p, filtered
+}
+
+func remote(i int) netip.AddrPort {
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, byte(i >> 8), byte(i)}), 443)
+}
+
+func connect(t *testing.T, p *ports, local, to netip.AddrPort) *flow {
+	t.Helper()
+	f := &flow{tuple: tuple{local, to}, handler: newRecorder()}
+	require.NoError(t, p.connect(f))
+	return f
+}
+
+// A thousand remotes need few ports, and a thousand flows to one remote need a thousand.
+func TestClientPortsAreShared(t *testing.T) {
+	p, filtered := unfiltered(t)
+	var flows []*flow
+	for i := range 1000 {
+		flows = append(flows, connect(t, p, netip.AddrPortFrom(here, 0), remote(i)))
+	}
+	require.Len(t, p.held, keptClients)
+	require.Len(t, *filtered, keptClients)
+	for i, f := range flows {
+		got, h, ours := p.lookup(f.local, remote(i))
+		require.Same(t, f, got)
+		require.Same(t, f.handler, h)
+		require.True(t, ours)
+		require.True(t, slices.Contains(*filtered, f.local.Port()))
+	}
+	for range 200 {
+		flows = append(flows, connect(t, p, netip.AddrPortFrom(here, 0), remote(5000)))
+	}
+	require.Len(t, p.held, 200)
+	for _, f := range flows {
+		p.remove(f)
+		p.remove(f) // twice does nothing
+	}
+	require.Empty(t, p.flows)
+	require.Len(t, p.held, keptClients)
+	require.Len(t, *filtered, keptClients)
+	_, h, ours := p.lookup(flows[0].local, remote(0))
+	require.True(t, p.holds(netip.AddrPortFrom(here, (*filtered)[0])))
+	require.Nil(t, h)
+	require.Equal(t, p.held[flows[0].local] != nil, ours)
+}
+
+// A port that another program listens on is not ours to take, nor can it take ours.
+func TestPortsOfOthers(t *testing.T) {
+	p, _ := unfiltered(t)
+	nl, err := net.Listen("tcp4", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer nl.Close()
+	theirs := nl.Addr().(*net.TCPAddr).AddrPort()
+	_, err = p.listen(theirs, newRecorder())
+	require.ErrorIs(t, err, link.ErrInUse)
+	require.ErrorIs(t, p.connect(&flow{tuple: tuple{theirs, remote(1)}}), link.ErrInUse)
+	require.False(t, p.holds(theirs))
+
+	ours := connect(t, p, netip.AddrPortFrom(here, 0), remote(1)).local
+	_, err = net.Listen("tcp4", ours.String())
+	require.ErrorIs(t, err, syscall.EADDRINUSE)
+	_, err = p.listen(netip.MustParseAddrPort("192.0.2.1:0"), newRecorder())
+	require.ErrorIs(t, err, syscall.EADDRNOTAVAIL)
+	_, err = p.listen(netip.MustParseAddrPort("[::1]:0"), newRecorder())
+	require.ErrorContains(t, err, "no IPv6", "no port without a filter for it")
+	require.Len(t, p.held, 1)
+}
+
+// A listener gets what no flow takes, also at the port's other addresses when it listens on all; its flows live
+// on when it stops, and the port with them.
+func TestListener(t *testing.T) {
+	for _, at := range []netip.Addr{here, netip.IPv4Unspecified()} {
+		p, filtered := unfiltered(t)
+		in := newRecorder()
+		h, err := p.listen(netip.AddrPortFrom(at, 0), in)
+		require.NoError(t, err)
+		local := netip.AddrPortFrom(here, h.addr.Port())
+		_, err = p.listen(h.addr, in)
+		require.ErrorIs(t, err, link.ErrInUse, "twice")
+
+		_, got, ours := p.lookup(local, remote(1))
+		require.True(t, ours)
+		require.Same(t, in, got)
+		f := &flow{tuple: tuple{local, remote(1)}, handler: newRecorder()}
+		require.NoError(t, p.accept(h, f))
+		require.ErrorIs(t, p.accept(h, &flow{tuple: f.tuple}), link.ErrInUse)
+		_, got, _ = p.lookup(local, remote(1))
+		require.Same(t, f.handler, got)
+		_, got, _ = p.lookup(local, remote(2))
+		require.Same(t, in, got)
+		out := connect(t, p, local, remote(3)) // from the port of the listener
+		_, _, ours = p.lookup(netip.AddrPortFrom(here, local.Port()+1), remote(1))
+		require.False(t, ours)
+
+		p.unlisten(h)
+		p.unlisten(h)
+		_, got, ours = p.lookup(local, remote(2))
+		require.True(t, ours)
+		require.Nil(t, got)
+		p.remove(f)
+		require.Len(t, *filtered, 1)
+		p.remove(out)
+		require.Empty(t, *filtered)
+		require.False(t, p.holds(local))
+		require.ErrorIs(t, p.accept(h, f), link.ErrClosed)
+	}
+}
+
+func TestPortsClosed(t *testing.T) {
+	p, _ := unfiltered(t)
+	h, err := p.listen(netip.AddrPortFrom(here, 0), newRecorder())
+	require.NoError(t, err)
+	f := connect(t, p, netip.AddrPortFrom(here, 0), remote(1))
+	p.close()
+	p.remove(f)
+	p.unlisten(h)
+	_, err = p.listen(netip.AddrPortFrom(here, 0), newRecorder())
+	require.ErrorIs(t, err, link.ErrClosed)
+	require.ErrorIs(t, p.connect(&flow{tuple: tuple{netip.AddrPortFrom(here, 0), remote(1)}}), link.ErrClosed)
+	require.ErrorIs(t, p.accept(h, f), link.ErrClosed)
+	for _, a := range []netip.AddrPort{h.addr, f.local} {
+		nl, err := net.Listen("tcp4", a.String())
+		require.NoError(t, err, "the shields are down")
+		nl.Close()
+	}
+}
+
+func BenchmarkLookup(b *testing.B) {
+	for _, n := range []int{1, 10000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			p := newPorts(nil, nil)
+			list := make([]*flow, n)
+			for i := range list {
+				list[i] = &flow{tuple: tuple{netip.AddrPortFrom(here, 1000), remote(i)}}
+				p.flows[list[i].tuple] = list[i]
+			}
+			b.ReportAllocs()
+			i := 0
+			for b.Loop() {
+				if f, _, _ := p.lookup(list[i].local, list[i].remote); f == nil {
+					b.Fatal("not found")
+				}
+				i = (i + 1) % n
+			}
+		})
+	}
+}

@@ -1,0 +1,407 @@
+package rawip
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/mptcp-go/mptcp/internal/wire/link"
+	"github.com/mptcp-go/mptcp/internal/wire/packet"
+)
+
+// A host whose firewall tracks connections and drops what it does not understand, behind its own address
+// translation: the raw socket passes both, and so do super-segments through lo. None is sent past them on the
+// device.
+func TestNamespaceStatefulFirewall(t *testing.T) {
+	inNamespaces(t, func(w *world) {
+		sh(w, `ip addr add 10.73.9.1/32 dev lo; ip addr add 10.73.0.9/24 dev near
+			nft -f - <<-END
+			table inet guard {
+				counter invalid { }
+				chain in { type filter hook input priority 0; ct state invalid counter name invalid drop; }
+				chain out { type filter hook output priority 0; ct state invalid counter name invalid drop; }
+				chain through { type filter hook forward priority 0; ct state invalid counter name invalid drop; }
+			}
+			table ip translate {
+				chain post { type nat hook postrouting priority 100; ip saddr 10.73.9.1 snat to 10.73.0.9; }
+			}
+			END`)
+		for _, from := range []netip.Addr{near4, netip.MustParseAddr("10.73.9.1")} {
+			for _, lo := range []bool{false, true} {
+				if lo {
+					sh(w, "sysctl -qw net.ipv4.conf.lo.accept_local=1 net.ipv4.conf.lo.forwarding=1")
+				} else {
+					sh(w, "sysctl -qw net.ipv4.conf.lo.accept_local=0 net.ipv4.conf.lo.forwarding=0")
+				}
+				l, _ := open(w, SuperAuto)
+				c := dial(w, l, from, w.listen(far4))
+				if from == near4 {
+					require.Equal(w, near4, c.kernel.RemoteAddr().(*net.TCPAddr).AddrPort().Addr())
+				} else {
+					require.Equal(w, "10.73.0.9", c.kernel.RemoteAddr().(*net.TCPAddr).IP.String())
+				}
+				bulk(w, c, pattern(256<<10))
+				require.Equal(w, lo, l.Counters().SentSuper > 0, "%v, lo %v: %+v", from, lo, l.Counters())
+				require.NoError(w, c.kernel.SetLinger(0))
+				require.NoError(w, c.kernel.Close())
+				require.True(w, c.in.next(w).Flags.Has(packet.RST))
+			}
+		}
+		require.Contains(w, sh(w, "nft list counter inet guard invalid"), "packets 0 ")
+		require.Zero(w, w.counter("TcpOutRsts"))
+	})
+}
+
+// A way that swallows what it gets is left: the flow goes on with segments that fit the MTU.
+func TestNamespaceSuperSegmentsAreLost(t *testing.T) {
+	inNamespaces(t, func(w *world) {
+		sh(w, `sysctl -qw net.ipv4.conf.lo.accept_local=1 net.ipv4.conf.lo.forwarding=1
+			nft -f - <<-END
+			table inet hole { chain through { type filter hook forward priority 0; drop; }
+			}
+			END`)
+		l, _ := open(w, SuperLoopback)
+		c := dial(w, l, near4, w.listen(far4))
+		f := c.flow.(*flow)
+		require.Eventually(w, func() bool { return c.flow.Super() > 0 }, 5*time.Second, time.Millisecond)
+		data := pattern(4 * mss)
+		for range maxProbes {
+			require.Equal(w, probeSize, c.flow.Super())
+			start := c.seq
+			c.say(data, mss)
+			require.Zero(w, c.flow.Super(), "one at a time")
+			c.flow.Lost(start, true)
+			c.seq = start
+		}
+		require.Zero(w, c.flow.Super())
+		require.Equal(w, Counters{Received: 1, Batches: 1, Sent: 2, SentSuper: 3, SentBytes: 3 * 4 * mss, SuperAbandoned: 1}, l.Counters())
+		f.path.Store(nil) // no way any more, yet a super-segment: it is split
+		c.say(data, mss)
+		c.heard(data)
+		require.Equal(w, uint64(1), l.Counters().Split)
+		require.Equal(w, uint64(2+4), l.Counters().Sent)
+	})
+}
+
+// ICMP errors come to the flow that they are about: a port that is refused, and an MTU further on.
+func TestNamespaceICMPErrors(t *testing.T) {
+	inNamespaces(t, func(w *world) {
+		w.far(`sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
+			ip link add beyond type veth peer name end; ip link set beyond mtu 1300 up; ip link set end up
+			ip addr add 10.74.0.1/24 dev beyond; ip addr add fd74::1/64 dev beyond nodad
+			nft -f - <<-END
+			table inet refuse { chain in { type filter hook input priority 0; tcp dport 81 reject with icmpx port-unreachable; }
+			}
+			END`)
+		sh(w, "ip route add 10.74.0.0/24 via 10.73.0.2; ip route add fd74::/64 via fd73::2")
+		l, _ := open(w, SuperOff)
+		for _, f := range families {
+			in := newRecorder()
+			refused, err := l.Connect(netip.AddrPortFrom(f.near, 0), netip.AddrPortFrom(f.far, 81), 0, in)
+			require.NoError(w, err)
+			syn := packet.Segment{Src: refused.Local(), Dst: refused.Remote(), Seq: 77, Flags: packet.SYN}
+			send(w, l, syn)
+			e := <-in.icmp
+			require.Equal(w, packet.ICMPError{
+				From: f.far, Trouble: packet.TroublePort, Type: e.Type, Code: e.Code, Src: syn.Src, Dst: syn.Dst, Seq: 77,
+			}, e)
+			refused.Close()
+
+			beyond := netip.MustParseAddrPort("10.74.0.9:80")
+			if f.near.Is6() {
+				beyond = netip.MustParseAddrPort("[fd74::9]:80")
+			}
+			w.far("ip neigh replace " + beyond.Addr().String() + " lladdr 02:00:00:00:00:09 dev beyond")
+			long, err := l.Connect(netip.AddrPortFrom(f.near, 0), beyond, 0, in)
+			require.NoError(w, err)
+			// The kernel must not let its own idea of the MTU, which such an error changes, stop the next one.
+			for seq := range uint32(3) {
+				send(w, l, packet.Segment{Src: long.Local(), Dst: beyond, Seq: seq, Flags: packet.ACK, Payload: make([]byte, 1400)})
+				e := <-in.icmp
+				require.Equal(w, packet.ICMPError{
+					From: f.far, Trouble: packet.TroubleTooBig, Type: e.Type, Code: e.Code, MTU: 1300, Src: long.Local(), Dst: beyond, Seq: seq,
+				}, e)
+				time.Sleep(20 * time.Millisecond) // Linux limits their rate: a burst is allowed
+			}
+			long.Close()
+		}
+		require.Equal(w, uint64(8), l.Counters().ICMP)
+	})
+}
+
+// What the host refuses is counted by its reason, and what stands behind it in the batch leaves.
+func TestNamespaceSendErrors(t *testing.T) {
+	inNamespaces(t, func(w *world) {
+		sh(w, `nft -f - <<-END
+			table inet refuse { chain out { type filter hook output priority 0; tcp dport 82 drop; }
+			}
+			END`)
+		l, _ := open(w, SuperOff)
+		in := newRecorder()
+		flow, err := l.Connect(netip.AddrPortFrom(near4, 0), netip.AddrPortFrom(far4, 80), 0, in)
+		require.NoError(w, err)
+		ack := packet.Segment{Src: flow.Local(), Dst: flow.Remote(), Flags: packet.ACK}
+		refused, long, nowhere, foreign, huge := ack, ack, ack, ack, ack
+		refused.Dst = netip.AddrPortFrom(far4, 82)
+		long.Payload = make([]byte, 1500)
+		nowhere.Dst = netip.MustParseAddrPort("192.0.2.1:80")
+		foreign.Src = netip.AddrPortFrom(near4, 1)
+		huge.Payload = make([]byte, 1<<16)
+		n, err := l.Send([]packet.Segment{ack, refused, ack, long, nowhere, foreign, huge, ack})
+		require.Equal(w, 3, n)
+		require.ErrorIs(w, err, syscall.EPERM)
+		c := l.Counters()
+		require.Equal(w, Counters{Sent: 3, NotPermitted: 1, TooLong: 2, Unreachable: 1, NotHeld: 1}, Counters{
+			Sent: c.Sent, NotPermitted: c.NotPermitted, TooLong: c.TooLong, Unreachable: c.Unreachable, NotHeld: c.NotHeld, SendErrors: c.SendErrors,
+		})
+		for range 3 { // the far end has no such connection
+			require.True(w, in.next(w).Flags.Has(packet.RST))
+		}
+		_, err = l.Send([]packet.Segment{foreign})
+		require.ErrorIs(w, err, link.ErrNotHeld)
+
+		sh(w, "ip link set near down")
+		n, err = l.Send([]packet.Segment{ack, ack})
+		require.Zero(w, n)
+		require.ErrorIs(w, err, syscall.ENETUNREACH)
+		sh(w, "ip link set near up")
+		require.Eventually(w, func() bool {
+			n, _ := l.Send([]packet.Segment{ack})
+			return n == 1
+		}, 5*time.Second, 10*time.Millisecond)
+	})
+}
+
+// A full queue on this host loses segments; nothing else happens.
+func TestNamespaceQueueOverflows(t *testing.T) {
+	inNamespaces(t, func(w *world) {
+		sh(w, "tc qdisc add dev near root tbf rate 8kbit burst 1600 limit 100000000")
+		l, _ := open(w, SuperOff)
+		flow, err := l.Connect(netip.AddrPortFrom(near4, 0), netip.AddrPortFrom(far4, 80), 0, newRecorder())
+		require.NoError(w, err)
+		batch := make([]packet.Segment, 200)
+		for i := range batch {
+			batch[i] = packet.Segment{Src: flow.Local(), Dst: flow.Remote(), Flags: packet.ACK, Payload: make([]byte, mss)}
+		}
+		for range 100 {
+			_, err = l.Send(batch)
+			if err != nil {
+				break
+			}
+		}
+		require.True(w, errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.ENOBUFS), "%v", err)
+		require.Positive(w, l.Counters().NoBuffers)
+	})
+}
+
+// The way to an address, with its source and MTU, and word of every change of it.
+func TestNamespaceRoutes(t *testing.T) {
+	inNamespaces(t, func(w *world) {
+		l, stack := open(w, SuperOff)
+		for _, f := range families {
+			r, err := l.Route(netip.Addr{}, f.far, "")
+			require.NoError(w, err)
+			require.Equal(w, link.Route{Source: f.near, IfIndex: r.IfIndex, Interface: "near", MTU: 1500}, r)
+			require.Positive(w, r.IfIndex)
+			same, err := l.Route(f.near, f.far, "near")
+			require.NoError(w, err)
+			require.Equal(w, r, same)
+			own, err := l.Route(netip.Addr{}, f.near, "")
+			require.NoError(w, err)
+			require.Equal(w, link.Route{Source: f.near, IfIndex: 1, Interface: "lo", MTU: 65536, Local: true}, own)
+			_, err = l.Route(netip.Addr{}, f.far, "none")
+			require.Error(w, err)
+		}
+		_, err := l.Route(netip.Addr{}, netip.MustParseAddr("192.0.2.1"), "")
+		require.ErrorIs(w, err, syscall.ENETUNREACH)
+
+		changed := func(script string) {
+			w.Helper()
+			for len(stack.changed) > 0 {
+				<-stack.changed
+			}
+			sh(w, script)
+			select {
+			case <-stack.changed:
+			case <-time.After(5 * time.Second):
+				require.Fail(w, "no word of it", script)
+			}
+		}
+		changed("ip link set near mtu 1400")
+		r, err := l.Route(netip.Addr{}, far4, "")
+		require.NoError(w, err)
+		require.Equal(w, 1400, r.MTU)
+		changed("ip route add 192.0.2.0/24 via 10.73.0.2 mtu 1350")
+		r, err = l.Route(netip.Addr{}, netip.MustParseAddr("192.0.2.1"), "")
+		require.NoError(w, err)
+		require.Equal(w, 1350, r.MTU)
+		require.Equal(w, near4, r.Source)
+		changed("ip addr add 10.73.7.1/24 dev near")
+		changed("ip route add unreachable 198.51.100.0/24")
+		_, err = l.Route(netip.Addr{}, netip.MustParseAddr("198.51.100.1"), "")
+		require.Error(w, err)
+	})
+}
+
+// Two ways to one address. Packets take the one that policy routing has for their source, or that of the
+// interface that the segment names, whatever their source.
+func TestNamespaceSourceRouting(t *testing.T) {
+	inNamespaces(t, func(w *world) {
+		sh(w, `ip link add near2 type veth peer name far2 netns `+w.peer+`
+			ip addr add 10.75.0.1/24 dev near2; ip link set near2 up
+			ip addr add fd75::1/64 dev near2 nodad
+			ip route add 10.76.0.1/32 via 10.73.0.2; ip route add 10.76.0.1/32 via 10.75.0.2 metric 9
+			ip route add fd76::1/128 via fd73::2 metric 8; ip route add fd76::1/128 via fd75::2 metric 9
+			ip rule add from 10.75.0.1 table 75; ip route add default via 10.75.0.2 table 75
+			ip -6 rule add from fd75::1 table 75; ip -6 route add default via fd75::2 table 75`)
+		w.far(`ip addr add 10.75.0.2/24 dev far2; ip addr add fd75::2/64 dev far2 nodad; ip link set far2 up
+			ip addr add 10.76.0.1/32 dev lo; ip addr add fd76::1/128 dev lo
+			nft -f - <<-END
+			table inet tally { chain in { type filter hook prerouting priority 0;
+				iifname far tcp dport 4000 counter comment "far"; iifname far2 tcp dport 4000 counter comment "far2"; }
+			}
+			END`)
+		l, _ := open(w, SuperOff)
+		second, err := l.Route(netip.MustParseAddr("10.75.0.1"), netip.MustParseAddr("10.76.0.1"), "")
+		require.NoError(w, err)
+		require.Equal(w, "near2", second.Interface, "policy routing goes by the source")
+		pinned, err := l.Route(near6, netip.MustParseAddr("fd76::1"), "near2")
+		require.NoError(w, err)
+		require.Equal(w, link.Route{Source: near6, IfIndex: second.IfIndex, Interface: "near2", MTU: 1500}, pinned)
+		first, err := l.Route(netip.Addr{}, netip.MustParseAddr("10.76.0.1"), "near")
+		require.NoError(w, err)
+		for _, tc := range []struct {
+			from, to string
+			ifIndex  int
+			want     string
+		}{
+			{"10.73.0.1", "10.76.0.1", 0, "far"},
+			{"10.75.0.1", "10.76.0.1", 0, "far2"},
+			{"10.73.0.1", "10.76.0.1", second.IfIndex, "far2"},
+			{"10.75.0.1", "10.76.0.1", second.IfIndex, "far2"},
+			{"fd73::1", "fd76::1", 0, "far"},
+			{"fd75::1", "fd76::1", 0, "far2"},
+			{"fd73::1", "fd76::1", second.IfIndex, "far2"},
+			{"fd73::1", "fd76::1", first.IfIndex, "far"},
+		} {
+			before := tally(w)
+			to := netip.AddrPortFrom(netip.MustParseAddr(tc.to), 4000)
+			f, err := l.Connect(netip.AddrPortFrom(netip.MustParseAddr(tc.from), 0), to, tc.ifIndex, newRecorder())
+			require.NoError(w, err)
+			send(w, l, packet.Segment{Src: f.Local(), Dst: to, Flags: packet.SYN, IfIndex: tc.ifIndex})
+			require.Eventually(w, func() bool {
+				after := tally(w)
+				return after[tc.want] == before[tc.want]+1 && after["far"]+after["far2"] == before["far"]+before["far2"]+1
+			}, 5*time.Second, 10*time.Millisecond, "%+v", tc)
+			f.Close()
+		}
+	})
+}
+
+// tally reads how many packets have come in by each interface of the other namespace.
+func tally(w *world) map[string]int {
+	n := map[string]int{}
+	for _, line := range strings.Split(w.far("nft list table inet tally"), "\n") {
+		if _, after, ok := strings.Cut(line, "counter packets "); ok {
+			var iface string
+			var packets, bytes int
+			_, err := fmt.Sscanf(strings.NewReplacer("bytes", "", "comment", "").Replace(after), "%d %d %q", &packets, &bytes, &iface)
+			require.NoError(w, err, line)
+			n[iface] = packets
+		}
+	}
+	return n
+}
+
+// CAP_NET_RAW is enough; without it, the error says what to do.
+func TestNamespaceCapabilities(t *testing.T) {
+	inNamespaces(t, func(w *world) {
+		run := func(caps string) string {
+			cmd := exec.Command("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps="+caps, "--ambient-caps="+caps,
+				"--bounding-set="+caps, os.Args[0])
+			cmd.Env = append(os.Environ(), roleEnv+"=10.73.0.1:5005")
+			out, err := cmd.StdoutPipe()
+			require.NoError(w, err)
+			require.NoError(w, cmd.Start())
+			line, err := bufio.NewReader(out).ReadString('\n')
+			require.NoError(w, err)
+			cmd.Process.Kill()
+			cmd.Wait()
+			return strings.TrimSpace(line)
+		}
+		copyTo(w)
+		require.Equal(w, "holds 10.73.0.1:5005", run("-all,+net_raw"))
+		require.Contains(w, run("-all"), "setcap cap_net_raw+ep")
+		require.ErrorIs(w, ErrPermission, os.ErrPermission)
+		require.NoError(w, Available())
+	})
+}
+
+// copyTo lets everybody execute the test binary: it lies in a directory of root's.
+func copyTo(w *world) {
+	b, err := os.ReadFile(os.Args[0])
+	require.NoError(w, err)
+	dir, err := os.MkdirTemp("", "rawip")
+	require.NoError(w, err)
+	w.Cleanup(func() { os.RemoveAll(dir) })
+	require.NoError(w, os.Chmod(dir, 0o755))
+	os.Args[0] = dir + "/program"
+	require.NoError(w, os.WriteFile(os.Args[0], b, 0o755))
+}
+
+// Neither Close nor a violent end leaves anything behind: the port is the kernel's again, which answers with a
+// RST, and can be listened on.
+func TestNamespaceNothingIsLeft(t *testing.T) {
+	inNamespaces(t, func(w *world) {
+		at := netip.AddrPortFrom(near4, 5006)
+		sockets := func() string { return sh(w, "ss -tlnH; ss -wnaH; cat /proc/net/packet | tail -n +2") }
+		empty := sockets()
+		check := func() {
+			w.Helper()
+			require.Eventually(w, func() bool { return sockets() == empty }, 5*time.Second, 10*time.Millisecond, "%s", sockets())
+			nl, err := net.Listen("tcp", at.String())
+			require.NoError(w, err)
+			require.NoError(w, nl.Close())
+		}
+		l, _ := open(w, SuperAuto)
+		_, err := l.Listen(at, newRecorder())
+		require.NoError(w, err)
+		_, err = l.Connect(netip.AddrPortFrom(near6, 0), netip.AddrPortFrom(far6, 1), 0, newRecorder())
+		require.NoError(w, err)
+		require.NotEqual(w, empty, sockets())
+		_, err = net.Listen("tcp", at.String())
+		require.ErrorIs(w, err, syscall.EADDRINUSE)
+		require.NoError(w, l.Close())
+		require.NoError(w, l.Close(), "twice")
+		check()
+		_, err = l.Listen(at, newRecorder())
+		require.ErrorIs(w, err, link.ErrClosed)
+		_, err = l.Send([]packet.Segment{{Src: at, Dst: netip.AddrPortFrom(far4, 1)}})
+		require.Error(w, err)
+		_, err = l.Route(netip.Addr{}, far4, "")
+		require.ErrorIs(w, err, link.ErrClosed)
+
+		cmd := exec.Command(os.Args[0])
+		cmd.Env = append(os.Environ(), roleEnv+"="+at.String())
+		out, err := cmd.StdoutPipe()
+		require.NoError(w, err)
+		require.NoError(w, cmd.Start())
+		line, err := bufio.NewReader(out).ReadString('\n')
+		require.NoError(w, err)
+		require.Equal(w, "holds 10.73.0.1:5006\n", line)
+		require.NotEqual(w, empty, sockets())
+		require.NoError(w, cmd.Process.Signal(syscall.SIGKILL))
+		cmd.Wait()
+		check()
+	})
+}
