@@ -1,0 +1,64 @@
+package recovery
+
+import "time"
+
+// minRTTWindow is the age at which the least round-trip time is forgotten, give or take half: "a
+// windowed min-filtered estimate of recent RTT measurements that can adapt when migrating to
+// significantly longer paths" (RFC 8985 section 6.2).
+const minRTTWindow = 5 * time.Minute
+
+// estimator is RFC 6298 sections 2.2 and 2.3.
+type estimator struct {
+	srtt, rttvar time.Duration
+	least        [2]time.Duration // of this half of the window and of the one before; 0: no sample
+	since        time.Duration    // when this half began
+}
+
+// sample takes a measurement, one of n that a round trip is expected to give: "ExpectedSamples ...
+// alpha' = alpha / ExpectedSamples, beta' = beta / ExpectedSamples" (RFC 7323 appendix G), lest a
+// window of samples makes the past forgotten within a round trip.
+func (e *estimator) sample(rtt time.Duration, n int64) {
+	if e.srtt == 0 {
+		e.srtt, e.rttvar = rtt, rtt/2
+		return
+	}
+	d := rtt - e.srtt
+	e.rttvar += (d.Abs() - e.rttvar) / time.Duration(4*n)
+	e.srtt += d / time.Duration(8*n)
+}
+
+// adapt is what a timeout that was spurious teaches: "SRTT <- R', RTTVAR <- R'/2" where that is more
+// (RFC 4015 section 3.2 step 7).
+func (e *estimator) adapt(rtt time.Duration) {
+	e.srtt = max(e.srtt, rtt)
+	e.rttvar = max(e.rttvar, rtt/2)
+}
+
+func (e *estimator) observe(now, rtt time.Duration) {
+	if now-e.since > minRTTWindow/2 {
+		e.least[1], e.least[0] = e.least[0], 0
+		e.since = now
+	}
+	if e.least[0] == 0 || rtt < e.least[0] {
+		e.least[0] = rtt
+	}
+}
+
+func (e *estimator) min() time.Duration {
+	switch {
+	case e.least[0] == 0:
+		return e.least[1]
+	case e.least[1] == 0:
+		return e.least[0]
+	}
+	return min(e.least[0], e.least[1])
+}
+
+// sampleRTT takes a round-trip time into all estimates.
+func (s *Sender) sampleRTT(now, rtt time.Duration) {
+	expected := max(1, (s.InFlight()+2*s.mss-1)/(2*s.mss))
+	s.rtt.sample(rtt, expected)
+	s.rtt.observe(now, rtt)
+	s.timer.backoff = 0
+	s.tlp.sampled = true
+}

@@ -1,0 +1,40 @@
+package recovery
+
+// slowSYN starts slowly on a path that has lost the handshake more than once: the initial window is
+// that of RFC 6928 "unless there have been more than one SYN or SYN/ACK retransmissions" (section 2),
+// and one segment then.
+type slowSYN struct {
+	losses int
+	limit  int64 // bytes; 0: none
+	mss    int64
+}
+
+// lost notes a timeout of SYN. The controller hears nothing of it: it would set its threshold for a
+// window that was never used.
+func (c *slowSYN) lost() bool {
+	c.losses++
+	if c.losses > 1 {
+		c.limit = 1
+	}
+	return true
+}
+
+// cap bounds a window.
+func (c *slowSYN) cap(w int64) int64 {
+	if c.limit > 0 {
+		return min(w, max(c.limit, c.mss))
+	}
+	return w
+}
+
+// acked lets the limit grow as slow start would, until the controller's window is what limits.
+func (c *slowSYN) acked(bytes, window, mss int64) {
+	if c.limit == 0 {
+		return
+	}
+	c.mss = mss
+	c.limit = max(c.limit, mss) + min(max(bytes, 0), mss)
+	if c.limit >= window {
+		c.limit = 0
+	}
+}
