@@ -79,7 +79,7 @@ func (s *Sender) calm() {
 	s.reno.left, s.reno.duplicates = 0, 0
 }
 
-// marked reacts to a congestion mark, "at most once per window of data" (RFC 3168 section 6.1.2).
+// marked reacts to a congestion mark, "at most once per window of data" (RFC 3168 section 5).
 func (s *Sender) marked(now time.Duration, n *news) bool {
 	if !n.ack.ECE || s.episode.phase != undisturbed || s.board.una == s.board.nxt && n.acked == 0 {
 		return false
@@ -133,9 +133,10 @@ func (s *Sender) renegs(now time.Duration) bool {
 	return true
 }
 
-// forget takes all selective acknowledgments for void: after a timeout, "the data sender SHOULD turn
-// off all of the SACKed bits, since the timeout might indicate that the data receiver has reneged" (RFC
-// 2018 section 8).
+// forget takes all selective acknowledgments for void: "the data sender SHOULD turn off all of the
+// SACKed bits, since the timeout might indicate that the data receiver has reneged" (RFC 2018 section
+// 5). Here only where the blocks contradict the cumulative acknowledgment: else they are worth more than
+// the suspicion.
 func (s *Sender) forget() {
 	for pos := range s.board.order.n {
 		if r := s.board.at(pos); r.state == sacked {

@@ -124,19 +124,17 @@ func (s *Sender) selective(now time.Duration, n *news, block Range) {
 		pos++
 	}
 	for ; pos < b.order.n && b.at(pos).from < block.To; pos++ {
-		r := b.at(pos)
-		if r.state == sacked {
-			continue
-		}
-		if r.to > block.To {
-			if !b.split(pos, block.To) {
-				break
+		if r := b.at(pos); r.state != sacked {
+			if r.to > block.To {
+				if !b.split(pos, block.To) {
+					break
+				}
+				r = b.at(pos)
 			}
-			r = b.at(pos)
+			n.sacked += r.len()
+			s.deliver(now, n, r, r.to, false)
+			b.set(pos, sacked)
 		}
-		n.sacked += r.len()
-		s.deliver(now, n, r, r.to, false)
-		b.set(pos, sacked)
 		if b.merge(pos) {
 			pos--
 		}
@@ -165,16 +163,19 @@ func (s *Sender) deliver(now time.Duration, n *news, r *record, end uint64, cumu
 		}
 	}
 	b.fack = max(b.fack, end)
-	if r.timed() && (r.original() || s.believable(now, r, n.ack)) {
-		s.rack.delivered(r.sentAt, end)
+	if r.timed() && (r.original() || s.believable(now, r, n.ack, cumulative)) {
+		s.rack.delivered(r.sentAt, place{r.train, end})
 		n.valid, n.validAt = true, max(n.validAt, r.sentAt)
 	}
 }
 
 // believable says that an ACK is for the latest copy of a retransmitted segment: neither an echo nor
-// its haste belies it (RFC 8985 section 6.2, step 2).
-func (s *Sender) believable(now time.Duration, r *record, a *Ack) bool {
-	return !s.echoesBefore(a, r.sentAt) && r.rtt(now) >= s.rtt.min()
+// its haste belies it (RFC 8985 section 6.2, step 2). The echo is asked for what is cumulatively
+// acknowledged only: of a segment above a hole the peer does not take the timestamp over ("SEG.SEQ <=
+// Last.ACK.sent", RFC 7323 section 4.3), so that an old echo there says nothing, and a probe or a
+// retransmission could never reveal the losses before it.
+func (s *Sender) believable(now time.Duration, r *record, a *Ack, cumulative bool) bool {
+	return !(cumulative && s.echoesBefore(a, r.sentAt)) && r.rtt(now) >= s.rtt.min()
 }
 
 // echoesBefore says that the segment that the ACK echoes left before at, for certain: the timestamp was
@@ -198,8 +199,8 @@ func (s *Sender) measure(now time.Duration, n *news) (time.Duration, bool) {
 	case n.hasOldest:
 		rtt = now - n.oldest
 	case n.acked > 0 && s.cfg.Timestamps && a.HasEcho && a.EchoedAt <= now:
-		// "RTTM ... the data segments that are being retransmitted": timestamps tell the copies apart
-		// (RFC 7323 section 4).
+		// Timestamps tell the copies of a retransmitted segment apart, and may be used "only if the segment
+		// advances the left edge of the send window" (RFC 7323 section 4.1).
 		rtt = min(now-a.EchoedAt, s.cfg.MaxRTO)
 	case n.sacked > 0 && n.hasYoungest:
 		rtt = now - n.youngest
@@ -208,6 +209,9 @@ func (s *Sender) measure(now time.Duration, n *news) (time.Duration, bool) {
 	}
 	rtt = max(rtt, time.Microsecond)
 	s.sampleRTT(now, rtt)
+	if n.hasOldest {
+		s.rtt.settle(n.oldest, rtt)
+	}
 	return rtt, true
 }
 

@@ -15,7 +15,7 @@ const granularity = time.Millisecond
 // rack is the state of RFC 8985 section 5.3.
 type rack struct {
 	sentAt, rtt  time.Duration // RACK.xmit_ts, RACK.rtt
-	end          uint64        // RACK.end_seq
+	newest       place         // RACK.segment
 	any          bool          // something was delivered
 	reordering   bool          // RACK.reordering_seen
 	dsackRound   uint64        // RACK.dsack_round: SND.NXT when the last round began in which a DSACK came
@@ -29,10 +29,10 @@ type rack struct {
 
 func (k *rack) init() { k.multiplier = 1 }
 
-// delivered is RACK_update of section 6.2 for a segment that was sent at sentAt and ends at end.
-func (k *rack) delivered(sentAt time.Duration, end uint64) {
-	if !k.any || sentAt > k.sentAt || sentAt == k.sentAt && end > k.end {
-		k.sentAt, k.end, k.any = sentAt, end, true
+// delivered is RACK_update of section 6.2 for bytes that were sent at an instant, in that place.
+func (k *rack) delivered(sentAt time.Duration, p place) {
+	if !k.any || p.after(k.newest) {
+		k.sentAt, k.newest, k.any = sentAt, p, true
 	}
 }
 
@@ -77,7 +77,7 @@ func (s *Sender) detect(now time.Duration, f *finding) {
 	b := &s.board
 	for b.head != none {
 		r := &b.slab[b.head]
-		if !(k.sentAt > r.sentAt || k.sentAt == r.sentAt && k.end > r.to) {
+		if !k.newest.after(r.place()) {
 			return
 		}
 		if expires := r.sentAt + k.rtt + k.window; expires > now {

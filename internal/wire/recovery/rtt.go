@@ -12,6 +12,10 @@ type estimator struct {
 	srtt, rttvar time.Duration
 	least        [2]time.Duration // of this half of the window and of the one before; 0: no sample
 	since        time.Duration    // when this half began
+
+	unsettled            bool // a timeout was spurious, at the instant
+	sinceThen            time.Duration
+	srttPrev, rttvarPrev time.Duration // as they were then
 }
 
 // sample takes a measurement, one of n that a round trip is expected to give: "ExpectedSamples ...
@@ -27,11 +31,19 @@ func (e *estimator) sample(rtt time.Duration, n int64) {
 	e.srtt += d / time.Duration(8*n)
 }
 
-// adapt is what a timeout that was spurious teaches: "SRTT <- R', RTTVAR <- R'/2" where that is more
-// (RFC 4015 section 3.2 step 7).
-func (e *estimator) adapt(rtt time.Duration) {
-	e.srtt = max(e.srtt, rtt)
-	e.rttvar = max(e.rttvar, rtt/2)
+// unsettle begins what a spurious timeout teaches. The samples of what was late are not to stay; the
+// first of data that leaves from now on is: "SRTT <- max (SRTT_prev, RTT-SAMPLE), RTTVAR <- max
+// (RTTVAR_prev, RTT-SAMPLE/2)" (RFC 4015 section 3, step 11).
+func (e *estimator) unsettle(now time.Duration) {
+	e.unsettled, e.sinceThen, e.srttPrev, e.rttvarPrev = true, now, e.srtt, e.rttvar
+}
+
+// settle takes the sample of data that left at sentAt.
+func (e *estimator) settle(sentAt, rtt time.Duration) {
+	if e.unsettled && sentAt > e.sinceThen {
+		e.unsettled = false
+		e.srtt, e.rttvar = max(e.srttPrev, rtt), max(e.rttvarPrev, rtt/2)
+	}
 }
 
 func (e *estimator) observe(now, rtt time.Duration) {
@@ -58,7 +70,9 @@ func (e *estimator) min() time.Duration {
 func (s *Sender) sampleRTT(now, rtt time.Duration) {
 	expected := max(1, (s.InFlight()+2*s.mss-1)/(2*s.mss))
 	s.rtt.sample(rtt, expected)
-	s.rtt.observe(now, rtt)
+	if s.rtt.min() == 0 {
+		s.rtt.observe(now, rtt)
+	}
 	s.timer.backoff = 0
 	s.tlp.sampled = true
 }

@@ -41,6 +41,7 @@ type record struct {
 	deliveredAt time.Duration
 	firstSentAt time.Duration
 	prev, next  int32 // neighbours in the list by time of those that fly
+	train       uint32
 	state       state
 	marks       marks
 }
@@ -63,6 +64,10 @@ type scoreboard struct {
 	una, nxt uint64
 	fack     uint64 // RACK.fack: the highest offset that the peer has acknowledged in any way
 	holes    uint64 // no record below it is lost: where the search for one starts
+
+	train    uint32        // the last one
+	departed time.Duration // when it did
+	rear     uint64        // where it ends
 
 	flying, sacked, lost int64 // bytes in each state
 }
@@ -229,7 +234,7 @@ func (b *scoreboard) merge(pos int) bool {
 	case lost:
 		return false // its past is wanted again if it was not lost after all
 	case flying:
-		if p.sentAt != r.sentAt || p.marks != r.marks || p.delivered != r.delivered || p.len()+r.len() > maxRecord {
+		if p.train != r.train || p.sentAt != r.sentAt || p.marks != r.marks || p.delivered != r.delivered || p.len()+r.len() > maxRecord {
 			return false
 		}
 		b.unlink(h)
@@ -244,7 +249,7 @@ func (b *scoreboard) merge(pos int) bool {
 func (b *scoreboard) link(h int32) {
 	r := &b.slab[h]
 	after := b.tail
-	for after != none && sentAfter(&b.slab[after], r) {
+	for after != none && b.slab[after].place().after(r.place()) {
 		after = b.slab[after].prev
 	}
 	b.linkAfter(h, after)
@@ -282,7 +287,27 @@ func (b *scoreboard) unlink(h int32) {
 	r.prev, r.next = none, none
 }
 
-// sentAfter is RACK_sent_after of RFC 8985 section 6.2.
-func sentAfter(p, r *record) bool {
-	return p.sentAt > r.sentAt || p.sentAt == r.sentAt && p.to > r.to
+// place is where in the order of sending some bytes stand. RFC 8985 section 6.2 orders by time and, "If
+// Segment.xmit_ts equals RACK.xmit_ts", by offset. An owner that handles events in batches sends much at
+// one instant, retransmissions after new data too, which offsets would put in the wrong order: so what
+// left at one instant in ascending order is a train, and trains are numbered.
+type place struct {
+	train uint32
+	end   uint64
+}
+
+func (r *record) place() place { return place{r.train, r.to} }
+
+// after is RACK_sent_after. Numbers of trains may wrap.
+func (p place) after(q place) bool {
+	d := int32(p.train - q.train)
+	return d > 0 || d == 0 && p.end > q.end
+}
+
+// depart numbers the train of bytes that leave at once.
+func (b *scoreboard) depart(now time.Duration, from, to uint64) {
+	if now != b.departed || from < b.rear {
+		b.train++
+	}
+	b.departed, b.rear = now, to
 }

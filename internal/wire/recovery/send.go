@@ -9,6 +9,7 @@ import "time"
 func (s *Sender) OnSend(now time.Duration, from, to uint64, appLimited bool) {
 	now = s.advance(now)
 	b := &s.board
+	b.depart(now, from, to)
 	if again := min(to, b.nxt); from < again {
 		s.sendAgain(now, max(from, b.una), again)
 	}
@@ -28,15 +29,15 @@ func (s *Sender) sendNew(now time.Duration, to uint64) {
 	if b.una == b.nxt {
 		s.rate.restart(now)
 	}
-	r := record{from: b.nxt, to: to, sentAt: now}
+	r := record{from: b.nxt, to: to, sentAt: now, train: b.train}
 	s.rate.stamp(&r)
 	switch last := b.last(); {
-	case last != nil && last.state == flying && last.sentAt == now && last.marks == r.marks &&
+	case last != nil && last.state == flying && last.train == b.train && last.marks == r.marks &&
 		last.delivered == r.delivered && last.len()+n <= maxRecord:
 		b.extend(to)
 	case last != nil && last.state == flying && b.order.n >= maxRecords:
 		b.extend(to)
-		last.sentAt = now
+		last.sentAt, last.train = now, b.train
 		last.marks |= untimed
 		b.set(b.order.n-1, flying)
 	default:
@@ -75,7 +76,7 @@ func (s *Sender) sendAgain(now time.Duration, from, to uint64) {
 		}
 		bytes += r.len()
 		s.rate.stamp(r)
-		r.sentAt = now
+		r.sentAt, r.train = now, b.train
 		r.marks |= retransmitted
 		b.set(pos, flying)
 		if b.merge(pos) {
@@ -134,7 +135,8 @@ func (s *Sender) Probe() (Range, bool) {
 }
 
 // Excuse says of bytes that have left that their loss is no sign of congestion: of a probe of the
-// path's MTU (RFC 4821 section 7.4).
+// path's MTU, which "is treated as an indication of an MTU limit, and not as a congestion indicator"
+// (RFC 4821 section 2).
 func (s *Sender) Excuse(r Range) {
 	b := &s.board
 	r.From, r.To = max(r.From, b.una), min(r.To, b.nxt)

@@ -1,8 +1,8 @@
 package recovery
 
-// slowSYN starts slowly on a path that has lost the handshake more than once: the initial window is
-// that of RFC 6928 "unless there have been more than one SYN or SYN/ACK retransmissions" (section 2),
-// and one segment then.
+// slowSYN starts slowly on a path that has lost the handshake more than once: "it is RECOMMENDED that
+// implementations refrain from resetting the initial window to 1 segment, unless there have been more
+// than one SYN or SYN/ACK retransmissions" (RFC 6928 section 2).
 type slowSYN struct {
 	losses int
 	limit  int64 // bytes; 0: none

@@ -30,7 +30,7 @@ func (s *Sender) timeout() time.Duration {
 	case s.timer.sinceSYN && s.board.una > 0:
 		// "If the timer expires awaiting the ACK of a SYN segment and the TCP implementation is using an
 		// RTO less than 3 seconds, the RTO MUST be re-initialized to 3 seconds when data transmission
-		// begins" (section 5.7).
+		// begins" (section 5, step 5.7).
 		rto = 3 * initialRTO
 	}
 	rto = min(rto, s.cfg.MaxRTO)

@@ -84,14 +84,7 @@ func (s *Sender) takeBack(now time.Duration, n *news) {
 		s.cfg.Controller.OnSpuriousLoss(now)
 	}
 	if s.episode.phase == timeoutRecovery {
-		// The estimator had not known of such delays; it keeps its distance from now on.
-		rtt := now - s.undo.firstAt
-		if n.hasOldest {
-			rtt = now - n.oldest
-		} else if n.ack.HasEcho && s.cfg.Timestamps {
-			rtt = now - n.ack.EchoedAt
-		}
-		s.rtt.adapt(min(max(rtt, 0), s.cfg.MaxRTO))
+		s.rtt.unsettle(now)
 		s.timer.backoff = 0
 	} else {
 		s.rack.reordering = true
@@ -120,10 +113,10 @@ func (b *scoreboard) revive() {
 // linkNear links h like link, but looks from at, as those before it were put there.
 func (b *scoreboard) linkNear(h, at int32) int32 {
 	r := &b.slab[h]
-	for next := b.after(at); next != none && !sentAfter(&b.slab[next], r); next = b.after(at) {
+	for next := b.after(at); next != none && !b.slab[next].place().after(r.place()); next = b.after(at) {
 		at = next
 	}
-	for at != none && sentAfter(&b.slab[at], r) {
+	for at != none && b.slab[at].place().after(r.place()) {
 		at = b.slab[at].prev
 	}
 	b.linkAfter(h, at)
