@@ -32,6 +32,7 @@ type model struct {
 	probing    bool // a probe repeats the last segment
 	probeEnd   uint64
 	expect     bool // the next send is a probe
+	minRTT     time.Duration
 }
 
 // cell is one byte.
@@ -43,7 +44,7 @@ type cell struct {
 }
 
 func newModel(s *Sender) *model {
-	return &model{s: s, una: s.Una(), nxt: s.Nxt(), fack: s.Una(), mult: 1, bytes: make([]cell, s.Nxt())}
+	return &model{s: s, una: s.Una(), nxt: s.Nxt(), fack: s.Una(), mult: 1, minRTT: s.MinRTT(), bytes: make([]cell, s.Nxt())}
 }
 
 func (m *model) sum(st state) (n int64) {
@@ -112,7 +113,7 @@ func (m *model) arrived(now time.Duration, off uint64, a *Ack, cumulative bool, 
 		if cumulative && a.HasEcho && a.EchoedAt+time.Millisecond <= c.sent {
 			return
 		}
-		if now-c.sent < m.s.MinRTT() {
+		if now-c.sent < m.minRTT {
 			return
 		}
 	}
@@ -124,14 +125,12 @@ func (m *model) arrived(now time.Duration, off uint64, a *Ack, cumulative bool, 
 
 func (m *model) onAck(now time.Duration, a *Ack, o Outcome) {
 	best := time.Duration(-1)
-	old := m.fack
 	for off := m.una; off < min(a.Off, m.nxt); off++ {
 		if m.bytes[off].state != sacked {
 			m.arrived(now, off, a, true, &best)
 		}
 	}
 	m.una = max(m.una, min(a.Off, m.nxt))
-	_ = old
 	blocks := append([]Range(nil), a.Sacks...)
 	for len(blocks) > 0 { // the lowest first
 		low := 0
@@ -175,6 +174,7 @@ func (m *model) onAck(now time.Duration, a *Ack, o Outcome) {
 		m.probing = m.s.tlp.out // what ends a probe is tested elsewhere
 	}
 	m.detect(now)
+	m.minRTT = m.s.MinRTT()
 }
 
 func (m *model) dsack(a *Ack) {

