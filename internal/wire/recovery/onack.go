@@ -118,11 +118,7 @@ func (s *Sender) selective(now time.Duration, n *news, block Range) {
 	if block.From <= b.una || block.From >= block.To || block.To > b.nxt {
 		return
 	}
-	pos := b.find(block.From)
-	if r := b.at(pos); r.from < block.From && r.state != sacked {
-		b.split(pos, block.From) // where there is no room, the block is rounded inwards
-		pos++
-	}
+	pos, _ := b.cut(block.From) // where there is no room, the block is rounded inwards
 	for ; pos < b.order.n && b.at(pos).from < block.To; pos++ {
 		if r := b.at(pos); r.state != sacked {
 			if r.to > block.To {

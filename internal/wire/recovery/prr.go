@@ -32,7 +32,9 @@ func (p *prr) onAck(delivered, inFlight, target, mss int64, safe bool) {
 	p.delivered += delivered
 	var n int64
 	if inFlight > target {
-		n = ceilDiv(p.delivered*target, p.flight) - p.out
+		// Where the window was not full, the flight may be less than the target: then the proportion is 1,
+		// as more than was delivered must not leave.
+		n = ceilDiv(p.delivered*target, max(p.flight, target)) - p.out
 	} else {
 		n = max(p.delivered-p.out, delivered)
 		if safe {

@@ -188,15 +188,18 @@ func (b *scoreboard) split(pos int, off uint64) bool {
 	return true
 }
 
-// cut makes a boundary at off and returns the position of the record that begins there: 1 more than the
-// one that ends there. False: the scoreboard is full.
+// cut makes a boundary at off, unless the bytes there have arrived, and returns the position of the
+// record that begins there or next. False: the scoreboard is full.
 func (b *scoreboard) cut(off uint64) (int, bool) {
 	if off >= b.nxt {
 		return b.order.n, true
 	}
 	pos := b.find(off)
-	if b.at(pos).from == off {
+	switch r := b.at(pos); {
+	case r.from == off:
 		return pos, true
+	case r.state == sacked:
+		return pos + 1, true
 	}
 	return pos + 1, b.split(pos, off)
 }
