@@ -45,7 +45,7 @@ func (s *Sender) sendNew(now time.Duration, to uint64) {
 	}
 	s.sent(now, n)
 	if s.tlp.wanted {
-		s.tlp.sent(b.nxt, false)
+		s.tlp.sent(now, b.nxt, false)
 	} else {
 		s.tlp.base = now
 	}
@@ -57,7 +57,7 @@ func (s *Sender) sendAgain(now time.Duration, from, to uint64) {
 		return
 	}
 	if s.tlp.wanted && to == s.board.nxt {
-		s.tlp.sentAgain(from, to, s.board.last().sentAt)
+		s.tlp.sentAgain(now, to, s.board.last().sentAt)
 	}
 	b := &s.board
 	pos, ok := b.cut(from)

@@ -9,7 +9,6 @@ type tlp struct {
 	wanted   bool          // PTO has expired, and the probe has not left yet
 	out      bool          // TLP.end_seq is set: a probe is unacknowledged
 	end      uint64        // TLP.end_seq
-	from     uint64        // where the probe begins, if it is a retransmission
 	again    bool          // TLP.is_retrans
 	sentAt   time.Duration // the probe
 	original time.Duration // when the segment that it repeats had left
@@ -19,15 +18,15 @@ type tlp struct {
 func (p *tlp) reset() { p.wanted, p.out, p.again = false, false, false }
 
 // sent notes a probe of new data.
-func (p *tlp) sent(nxt uint64, again bool) {
+func (p *tlp) sent(now time.Duration, nxt uint64, again bool) {
 	p.wanted, p.sampled = false, false
-	p.out, p.end, p.again = true, nxt, again
+	p.out, p.end, p.again, p.sentAt = true, nxt, again, now
 }
 
 // sentAgain notes a probe that repeats the last segment.
-func (p *tlp) sentAgain(from, nxt uint64, original time.Duration) {
-	p.sent(nxt, true)
-	p.from, p.original = from, original
+func (p *tlp) sentAgain(now time.Duration, nxt uint64, original time.Duration) {
+	p.sent(now, nxt, true)
+	p.original = original
 }
 
 // probeAt is when the loss probe is due; false: none is.
