@@ -51,6 +51,7 @@ func (s *Sender) enterTimeout() {
 	e := &s.episode
 	if e.phase != timeoutRecovery {
 		s.undo.begin(s.board.una)
+		s.rtt.remember()
 	}
 	e.phase, e.recover, e.must = timeoutRecovery, s.board.nxt, true
 	s.reno.recover = s.board.nxt

@@ -25,8 +25,12 @@ type rateSample struct {
 	rate        int64 // bytes per second; 0: invalid
 }
 
-// restart begins a flight after silence, which is none of the path's doing.
-func (r *rateSampler) restart(now time.Duration) { r.deliveredAt, r.firstSentAt = now, now }
+// restart begins a flight after silence, which is none of the path's doing. What leaves until the first
+// of it is acknowledged tells less than the path could.
+func (r *rateSampler) restart(now time.Duration) {
+	r.deliveredAt, r.firstSentAt = now, now
+	r.limited(true, 0)
+}
 
 // stamp notes in a record what a sample will need.
 func (r *rateSampler) stamp(x *record) {

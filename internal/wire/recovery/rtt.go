@@ -15,7 +15,7 @@ type estimator struct {
 
 	unsettled            bool // a timeout was spurious, at the instant
 	sinceThen            time.Duration
-	srttPrev, rttvarPrev time.Duration // as they were then
+	srttPrev, rttvarPrev time.Duration // as they were before it
 }
 
 // sample takes a measurement, one of n that a round trip is expected to give: "ExpectedSamples ...
@@ -35,12 +35,15 @@ func (e *estimator) sample(rtt time.Duration, n int64) {
 // first of data that leaves from now on is: "SRTT <- max (SRTT_prev, RTT-SAMPLE), RTTVAR <- max
 // (RTTVAR_prev, RTT-SAMPLE/2)" (RFC 4015 section 3, step 11).
 func (e *estimator) unsettle(now time.Duration) {
-	e.unsettled, e.sinceThen, e.srttPrev, e.rttvarPrev = true, now, e.srtt, e.rttvar
+	e.unsettled, e.sinceThen = true, now
 }
+
+// remember keeps the state before a timeout, step 0.
+func (e *estimator) remember() { e.srttPrev, e.rttvarPrev = e.srtt, e.rttvar }
 
 // settle takes the sample of data that left at sentAt.
 func (e *estimator) settle(sentAt, rtt time.Duration) {
-	if e.unsettled && sentAt > e.sinceThen {
+	if e.unsettled && sentAt >= e.sinceThen {
 		e.unsettled = false
 		e.srtt, e.rttvar = max(e.srttPrev, rtt), max(e.rttvarPrev, rtt/2)
 	}
