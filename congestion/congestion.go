@@ -54,14 +54,15 @@ type Metrics struct {
 	Window     int64  // bytes
 	SSThresh   int64  // bytes; -1: no loss yet
 	PacingRate int64  // bytes per second; 0: unpaced
-	State      string // "slow_start", "congestion_avoidance", "fast_recovery"
+	State      string // "slow_start", "conservative_slow_start" (HyStart++), "congestion_avoidance", "fast_recovery"
 }
 
-// The values of Metrics.State that every controller has.
+// The values of Metrics.State.
 const (
-	stateSlowStart = "slow_start"
-	stateAvoidance = "congestion_avoidance"
-	stateRecovery  = "fast_recovery"
+	stateSlowStart    = "slow_start"
+	stateConservative = "conservative_slow_start"
+	stateAvoidance    = "congestion_avoidance"
+	stateRecovery     = "fast_recovery"
 )
 
 // Factory builds the controllers of one connection. New is called once per subflow; controllers of

@@ -114,4 +114,9 @@ func (r *reno) OnSpuriousLoss(Time) {
 	r.recovering, r.timedOut, r.afterRTO = false, false, false
 }
 
-func (r *reno) OnMSS(mss int) { r.resize(mss) }
+// OnMSS starts counting anew: what was counted may be due at once in a window that has become smaller.
+func (r *reno) OnMSS(mss int) {
+	if r.resize(mss) {
+		r.acked = 0
+	}
+}

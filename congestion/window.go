@@ -146,7 +146,7 @@ func (w *window) resize(mss int) bool {
 		return false
 	}
 	if m < w.mss {
-		w.cwnd = scale(w.cwnd, m, w.mss)
+		w.cwnd = w.cwnd/w.mss*m + w.cwnd%w.mss*m/w.mss
 		w.initial = min(w.initial, InitialWindow(mss))
 	}
 	w.mss = m
@@ -154,9 +154,6 @@ func (w *window) resize(mss int) bool {
 	w.ssthresh = max(w.ssthresh, 2*m)
 	return true
 }
-
-// scale is v*num/den without overflow for v up to 2^63, and num and den up to 2^31.
-func scale(v, num, den int64) int64 { return v/den*num + v%den*num/den }
 
 // quiet tells when a sender has been idle for longer than a retransmission timeout (RFC 6298).
 type quiet struct {
