@@ -19,6 +19,8 @@ var layers = [][]string{
 	{"engine"},
 	{"internal/driver"},
 	{"internal/stream", "internal/wire", "internal/netmon"},
+	{"internal/onpath"}, // what happens to packets between two of them
+	{"internal/netlab"},
 	{"."},
 	{"httpx"},
 	{"cmd", "examples"},

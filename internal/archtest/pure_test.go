@@ -15,6 +15,7 @@ import (
 var purePackages = []string{
 	"engine", "options", "scheduler", "congestion", "extapi",
 	"internal/seqnum", "internal/ranges", "internal/wire/tcp", "internal/wire/packet", "internal/wire/link",
+	"internal/onpath",
 }
 
 // impure says why a sans-IO package must not import p, or "".

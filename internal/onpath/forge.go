@@ -1,0 +1,68 @@
+package onpath
+
+import (
+	"bytes"
+
+	"github.com/mptcp-go/mptcp/internal/wire/packet"
+)
+
+// Forge adds a segment behind each one that matches, in its direction or, against it, in the other. shape
+// changes a pure acknowledgment that the sender of that direction might have sent in this place.
+func Forge(m Match, against bool, shape func(s *packet.Segment)) Element {
+	return Func(func(p []byte, d Dir, emit Emit) {
+		if !m(p, d) {
+			emit(p, d)
+			return
+		}
+		s, err := packet.Parse(bytes.Clone(p))
+		emit(p, d)
+		if err != nil {
+			return
+		}
+		s.Seq += uint32(s.SeqLen())
+		s.Flags, s.Payload, s.Options, s.Urgent = packet.ACK, nil, nil, 0
+		if against {
+			s.Src, s.Dst = s.Dst, s.Src
+			s.Seq, s.Ack = s.Ack, s.Seq
+			d = d.Reverse()
+		}
+		shape(&s)
+		if q := render(&s); q != nil {
+			emit(q, d)
+		}
+	})
+}
+
+// Reset forges a RST behind matching segments: with the very number that the receiver expects (RFC 5961
+// section 3.2 has it obey only those) plus off.
+func Reset(m Match, against bool, off uint32) Element {
+	return Forge(m, against, func(s *packet.Segment) {
+		s.Flags |= packet.RST
+		s.Seq += off
+	})
+}
+
+// Finish forges a FIN behind matching segments.
+func Finish(m Match, against bool) Element {
+	return Forge(m, against, func(s *packet.Segment) { s.Flags |= packet.FIN })
+}
+
+// ForgeOption forges a pure acknowledgment with this option area behind matching segments: REMOVE_ADDR,
+// MP_FASTCLOSE, MP_FAIL, or a DSS of any kind.
+func ForgeOption(m Match, against bool, area []byte) Element {
+	return Forge(m, against, func(s *packet.Segment) { s.Options = area })
+}
+
+// Answer replies to matching segments with a RST, as a firewall that rejects does, and loses them.
+func Answer(m Match) Element {
+	return Func(func(p []byte, d Dir, emit Emit) {
+		v, ok := locate(p)
+		if !ok || !m(p, d) {
+			emit(p, d)
+			return
+		}
+		if q := resetFor(&v); q != nil && !v.has(packet.RST) {
+			emit(q, d.Reverse())
+		}
+	})
+}
