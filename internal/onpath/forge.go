@@ -56,13 +56,33 @@ func ForgeOption(m Match, against bool, area []byte) Element {
 // Answer replies to matching segments with a RST, as a firewall that rejects does, and loses them.
 func Answer(m Match) Element {
 	return Func(func(p []byte, d Dir, emit Emit) {
-		v, ok := locate(p)
-		if !ok || !m(p, d) {
+		if _, ok := locate(p); !ok || !m(p, d) {
 			emit(p, d)
 			return
 		}
-		if q := resetFor(&v); q != nil && !v.has(packet.RST) {
+		if q := Refusal(p); q != nil {
 			emit(q, d.Reverse())
 		}
 	})
+}
+
+// Refusal is the RST that answers a segment for which there is no connection (RFC 9293 section 3.10.7.1); nil
+// for what is no segment, or is a RST itself.
+func Refusal(p []byte) []byte {
+	v, ok := locate(p)
+	if !ok || v.has(packet.RST) {
+		return nil
+	}
+	return resetFor(&v)
+}
+
+func resetFor(v *view) []byte {
+	s := packet.Segment{Src: v.dst(), Dst: v.src(), Flags: packet.RST}
+	if v.has(packet.ACK) {
+		s.Seq = v.tcp.Ack()
+	} else {
+		s.Flags |= packet.ACK
+		s.Ack = v.tcp.Seq() + v.seqLen()
+	}
+	return render(&s)
 }

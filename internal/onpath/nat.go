@@ -103,18 +103,6 @@ func (n *NAT) refuse(v *view, d Dir, emit Emit) {
 	}
 }
 
-// resetFor is the RST that answers a segment for which there is no connection (RFC 9293 section 3.10.7.1).
-func resetFor(v *view) []byte {
-	s := packet.Segment{Src: v.dst(), Dst: v.src(), Flags: packet.RST}
-	if v.has(packet.ACK) {
-		s.Seq = v.tcp.Ack()
-	} else {
-		s.Flags |= packet.ACK
-		s.Ack = v.tcp.Seq() + v.seqLen()
-	}
-	return render(&s)
-}
-
 // Balance sends connections to servers that it picks for their SYN, as a load balancer in front of several
 // machines does, and gives the answers the address that was asked for. A zero address leaves a connection
 // where it goes.
