@@ -75,6 +75,7 @@ var clockCalls = []string{"Now", "Since", "Until", "After", "AfterFunc", "NewTim
 var clockOwners = map[string]string{
 	"internal/driver":     "owns clock and timers of every connection",
 	"internal/simnet":     "tests only: package time, so that synctest drives it",
+	"internal/netlab":     "carries real packets in real time",
 	"internal/netmon":     "debounces address changes and polls where there is no netlink",
 	".":                   "races of dialling (RFC 8305, discovery) and deadlines before a connection exists",
 	"httpx":               "request times in the debug page",

@@ -62,16 +62,21 @@ func ShrinkWindow(d Dir, n int) Element {
 	return Only(d, rewrite(func(v *view, d Dir) {
 		f := all.make(flowOf(v, d))
 		if v.has(packet.SYN) {
-			f.shift = 0
-			eachOption(v.tcp.Options(), func(r options.Raw) bool {
-				if r.Kind() == options.KindWindowScale && len(r) == 3 {
-					f.shift = min(r[2], 14)
-				}
-				return true
-			})
+			f.shift, _ = scaleOf(v)
 			v.setWindow(uint16(min(int(v.tcp.Window()), n)))
 			return
 		}
 		v.setWindow(uint16(min(int(v.tcp.Window()), n>>f.shift)))
 	}))
+}
+
+// scaleOf is the window scale that a SYN announces (RFC 7323 section 2.3 has 14 as the most).
+func scaleOf(v *view) (shift uint8, ok bool) {
+	eachOption(v.tcp.Options(), func(r options.Raw) bool {
+		if r.Kind() == options.KindWindowScale && len(r) == 3 {
+			shift, ok = min(r[2], 14), true
+		}
+		return !ok
+	})
+	return shift, ok
 }

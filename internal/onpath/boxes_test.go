@@ -181,7 +181,7 @@ func TestEarlyAck(t *testing.T) {
 	require.Len(t, got, 2)
 	ack := seg(t, got[0])
 	require.Equal(t, Back, got[0].d)
-	require.Equal(t, packet.Segment{Src: far, Dst: near, Seq: 100, Ack: 60, Flags: packet.ACK, TTL: 64, Window: 500, Options: []byte{}, Payload: []byte{}}, ack)
+	require.Equal(t, packet.Segment{Src: far, Dst: near, Seq: 100, Ack: 60, Flags: packet.ACK, TTL: 64, Window: 450, Options: []byte{}, Payload: []byte{}}, ack)
 	require.Equal(t, data, got[1])
 	require.Len(t, put(e, 2e6, data), 2, "sent again: acknowledged again")
 	hole := made(t, Forward, packet.Segment{Seq: 70, Ack: 100, Flags: packet.ACK, Payload: make([]byte, 50)})
@@ -199,6 +199,13 @@ func TestEarlyAck(t *testing.T) {
 
 	open()
 	put(e, 0, data)
+	for n := range 3 {
+		got = put(e, time.Duration(n), made(t, Back, packet.Segment{Seq: 100, Ack: 10, Flags: packet.ACK}))
+		require.Len(t, got, 1+n/2, "the third acknowledgment of one number: it sends again")
+	}
+
+	open()
+	put(e, 0, data)
 	e.Die()
 	require.Empty(t, put(e, 1, data))
 	_, ok = e.Next()
@@ -210,7 +217,8 @@ func TestEarlyAckIsBounded(t *testing.T) {
 	e := &EarlyAck{}
 	data := made(t, Forward, packet.Segment{Seq: 10, Ack: 100, Flags: packet.ACK, Payload: make([]byte, 50)})
 	syn := made(t, Forward, packet.Segment{Seq: 9, Flags: packet.SYN})
-	in := []travelling{syn, made(t, Back, packet.Segment{Seq: 99, Ack: 10, Flags: packet.SYN | packet.ACK}), data, syn, data}
+	synack := made(t, Back, packet.Segment{Seq: 99, Ack: 10, Flags: packet.SYN | packet.ACK, Window: 500})
+	in := []travelling{syn, synack, data, syn, synack, data}
 	out := through(e, in)
 	again := 0
 	for _, k := range out {

@@ -8,7 +8,7 @@ import (
 
 // EarlyAck is a performance-enhancing proxy (RFC 3135): it acknowledges data going forward at once, keeps it,
 // and sends it again itself until the receiver has acknowledged it. It takes data in order only; holes are
-// the sender's to fill. Its acknowledgments carry no options.
+// the sender's to fill. Its acknowledgments carry no options and promise no more window than the receiver's.
 //
 // Die is what makes it interesting: the proxy vanishes with all that it has acknowledged and not delivered.
 type EarlyAck struct {
@@ -23,10 +23,14 @@ type pep struct {
 	next  uint32 // the next byte that it will acknowledge
 	begun bool
 	ack   packet.Segment // the receiver's latest, without its options: what an early one looks like
+	edge  uint32         // the end of the receiver's window
+	shift uint8          // and its scale
 	kept  []keptSegment
 	bytes int
 	at    time.Duration // of the next retransmission
 	tries int
+	same  int    // duplicate acknowledgments in a row
+	until uint32 // what is repaired: it sends again with each acknowledgment below
 }
 
 type keptSegment struct {
@@ -52,7 +56,7 @@ func (e *EarlyAck) Process(now time.Duration, p []byte, d Dir, emit Emit) {
 	}
 	f := e.flows.make(flowOf(&v, d))
 	if d == Back {
-		e.answered(now, f, &v)
+		e.answered(now, f, &v, emit)
 		emit(p, d)
 		return
 	}
@@ -60,7 +64,7 @@ func (e *EarlyAck) Process(now time.Duration, p []byte, d Dir, emit Emit) {
 	switch {
 	case v.has(packet.SYN):
 		e.forget(f)
-		*f = pep{next: v.tcp.Seq() + v.seqLen(), begun: true, ack: f.ack}
+		*f = pep{next: v.tcp.Seq() + v.seqLen(), begun: true}
 	case n > 0 && f.begun && f.ack.Flags != 0 && v.tcp.Seq() == f.next && f.bytes+n <= e.limit() && len(e.order) < maxFlows:
 		f.next += uint32(n)
 		if len(f.kept) == 0 {
@@ -78,33 +82,56 @@ func (e *EarlyAck) Process(now time.Duration, p []byte, d Dir, emit Emit) {
 
 func (e *EarlyAck) acknowledge(f *pep, emit Emit) {
 	a := f.ack
-	a.Ack, a.Flags = f.next, packet.ACK
+	a.Ack, a.Window = f.next, uint16(max(int32(f.edge-f.next), 0)>>f.shift)
 	if q := render(&a); q != nil {
 		emit(q, Back)
 	}
 }
 
-// answered takes the receiver's word.
-func (e *EarlyAck) answered(now time.Duration, f *pep, v *view) {
+// answered takes the receiver's word. Three duplicate acknowledgments make it send again at once, and
+// from then on whatever is missing next.
+func (e *EarlyAck) answered(now time.Duration, f *pep, v *view, emit Emit) {
 	if !v.has(packet.ACK) {
 		return
 	}
-	f.ack = packet.Segment{
-		Src: v.src(), Dst: v.dst(), Seq: v.tcp.Seq() + v.seqLen(), Window: v.tcp.Window(), Flags: packet.ACK,
+	if v.has(packet.SYN) {
+		f.shift, _ = scaleOf(v)
 	}
+	f.repeated(v)
+	f.ack = packet.Segment{Src: v.src(), Dst: v.dst(), Seq: v.tcp.Seq() + v.seqLen(), Ack: v.tcp.Ack(), Flags: packet.ACK}
+	f.edge = v.tcp.Ack() + uint32(v.tcp.Window())
+	if !v.has(packet.SYN) {
+		f.edge = v.tcp.Ack() + uint32(v.tcp.Window())<<f.shift
+	}
+	progress := false
 	for len(f.kept) > 0 && !before(v.tcp.Ack(), f.kept[0].end) {
 		k, _ := locate(f.kept[0].p)
 		f.bytes -= len(k.tcp.Payload())
 		f.kept = f.kept[1:]
-		f.at, f.tries = now+e.rto(), 0
+		f.at, f.tries, progress = now+e.rto(), 0, true
 	}
-	if len(f.kept) == 0 || v.has(packet.RST) {
+	switch {
+	case len(f.kept) == 0 || v.has(packet.RST):
 		e.forget(f)
+	case f.same == 3:
+		f.until = f.next
+		emit(append([]byte(nil), f.kept[0].p...), Forward)
+	case progress && before(v.tcp.Ack(), f.until):
+		emit(append([]byte(nil), f.kept[0].p...), Forward)
+	}
+}
+
+// repeated counts duplicate acknowledgments.
+func (f *pep) repeated(v *view) {
+	if f.begun && f.ack.Ack == v.tcp.Ack() && len(v.tcp.Payload()) == 0 && len(f.kept) > 0 {
+		f.same++
+	} else {
+		f.same = 0
 	}
 }
 
 func (e *EarlyAck) forget(f *pep) {
-	f.kept, f.bytes = nil, 0
+	f.kept, f.bytes, f.same, f.until = nil, 0, 0, f.next
 	for i, o := range e.order {
 		if o == f {
 			e.order = append(e.order[:i], e.order[i+1:]...)
