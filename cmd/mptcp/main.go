@@ -49,6 +49,7 @@ var commands = []command{
 	{"forward", "give multipath to programs that know only TCP", runForward},
 	{"perf", "measure speed, like iperf3", runPerf},
 	{"info", "what this machine offers", runInfo},
+	{"lab", "a path with delays, losses and middleboxes between two namespaces", runLab},
 }
 
 func main() {

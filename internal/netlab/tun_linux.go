@@ -67,7 +67,7 @@ func inNamespace(ns string, f func() (*tun, error)) (t *tun, err error) {
 func newTUN(name string) (*tun, error) {
 	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {
-		return nil, fmt.Errorf("opening /dev/net/tun: %w", err)
+		return nil, &fs.PathError{Op: "open", Path: "/dev/net/tun", Err: err}
 	}
 	if name == "" {
 		name = "lab%d"
