@@ -1,0 +1,175 @@
+package tcp
+
+import (
+	"time"
+
+	"github.com/mptcp-go/mptcp/internal/pool"
+	"github.com/mptcp-go/mptcp/internal/wire/packet"
+	"github.com/mptcp-go/mptcp/internal/wire/recovery"
+)
+
+// handshake is what is of interest until both SYNs are acknowledged.
+type handshake struct {
+	due         bool          // a SYN or SYN/ACK should leave now
+	passive     bool          // the peer's SYN came first
+	attempt     int           // how many have left
+	firstAt     time.Duration // when the first one left
+	peerMSS     int           // of its option
+	peerScal    bool          // the peer offered window scale
+	unreachable bool          // an ICMP error said so
+}
+
+// initialRTO is what "the sender SHOULD set RTO" to until a round-trip time was measured: 1 second (RFC 6298
+// section 2.1).
+const initialRTO = time.Second
+
+// handshakeTimeout sends the SYN or SYN/ACK again, or gives up.
+func (c *Conn) handshakeTimeout(now time.Duration) {
+	if c.state != SynSent && c.state != SynReceived {
+		return
+	}
+	if c.hs.attempt > c.cfg.SYNRetries {
+		c.stats.Stack.AbruptTimeouts++
+		if c.hs.unreachable {
+			c.fail(now, ErrUnreachable)
+			return
+		}
+		c.fail(now, ErrTimeout)
+		return
+	}
+	c.stats.Perf.Timeouts++
+	c.hs.due = true
+}
+
+// sentSYN arms the timer, for twice as long each time (RFC 6298 section 5.5).
+func (c *Conn) sentSYN(now time.Duration) {
+	if c.hs.attempt == 0 {
+		c.hs.firstAt = now
+	} else {
+		c.stats.Perf.SegsRetrans++
+	}
+	c.timers.set(timerHandshake, now+initialRTO<<min(c.hs.attempt, 6))
+	c.hs.attempt++
+	c.hs.due = false
+}
+
+// peerSYN takes what the peer's SYN or SYN/ACK says.
+func (c *Conn) peerSYN(now time.Duration, s *packet.Segment) {
+	h := &c.head
+	c.rcv.irs, c.rcv.nxt, c.ts.lastAck = s.Seq, 1, 1
+	c.rcv.edge = 1 + uint64(c.rcv.firstWindow())
+	c.hs.peerMSS = h.mss
+	if h.mss > 0 {
+		c.snd.setMSS(h.mss, c.mtu.mss())
+	}
+	// "If a Window Scale option was received in the initial <SYN> segment, then this option MAY be sent in
+	// the <SYN,ACK> segment" (RFC 7323 section 2.2), and only then; the same holds for the others.
+	c.hs.peerScal = h.hasScale && !c.cfg.NoScale
+	if c.hs.peerScal {
+		c.snd.scale = h.scale
+	} else {
+		c.rcv.scale = 0
+	}
+	c.snd.sack = h.sackOK && !c.cfg.NoSACK
+	c.ts.on = h.hasTS && !c.cfg.NoTimestamps
+	if c.ts.on {
+		c.ts.recent, c.ts.recentAge = h.tsVal, now
+	}
+	c.ecn.negotiate(c.cfg.ECN, s.Flags)
+	// "The window field in a segment where the SYN bit is set … MUST NOT be scaled" (RFC 7323 section 2.2).
+	c.snd.window(0, 0, int64(s.Window))
+}
+
+// synSent is RFC 9293 section 3.10.7.3.
+func (c *Conn) synSent(now time.Duration, s *packet.Segment, p pool.Ref) {
+	hasAck := s.Flags.Has(packet.ACK)
+	if hasAck && (s.Ack != c.snd.iss+1 || c.hs.attempt == 0) {
+		// "If SEG.ACK =< ISS or SEG.ACK > SND.NXT, send a reset (unless the RST bit is set …)"
+		if !s.Flags.Has(packet.RST) {
+			c.rst.because(s)
+		}
+		return
+	}
+	if s.Flags.Has(packet.RST) {
+		if hasAck && c.consult(now, s, 0, 0, 1) {
+			c.fail(now, ErrRefused)
+		}
+		return
+	}
+	if !s.Flags.Has(packet.SYN) {
+		return
+	}
+	c.head.parse(s.Options, true)
+	if hasAck && c.ts.bogusEcho(now, &c.head, c.cfg.NoTimestamps) {
+		return
+	}
+	ack := uint64(0)
+	if hasAck {
+		ack = 1
+	}
+	if !c.consult(now, s, 0, 0, ack) || c.state != SynSent {
+		return
+	}
+	c.peerSYN(now, s)
+	if !hasAck { // both sides have sent a SYN
+		c.stats.Events.SimultaneousOpens++
+		c.state = SynReceived
+		c.hs.due, c.hs.attempt = true, 0
+		c.ecn.on = false
+		return
+	}
+	c.established(now)
+	if c.state == Established {
+		c.ack.at()
+		if len(p.B) > 0 || s.Flags.Has(packet.FIN) {
+			c.stats.Events.SYNData++ // not accepted; it comes again
+		}
+	}
+}
+
+// bogusEcho is the one check that a SYN/ACK's echo allows: it can't be a clock reading that is yet to come.
+// Zero is what those send who echo nothing.
+func (t *stamps) bogusEcho(now time.Duration, h *header, off bool) bool {
+	if off || !h.hasTS || h.tsEcr == 0 {
+		return false
+	}
+	return int32(t.clock(now)-h.tsEcr) < 0
+}
+
+// established makes the connection ready for data: the handshake is done on this side.
+func (c *Conn) established(now time.Duration) {
+	c.state = Established
+	c.snd.una, c.snd.nxt = 1, 1
+	c.timers.stop(timerHandshake)
+	c.hs.due = false
+	c.rtx = recovery.New(recovery.Config{
+		MSS:        c.snd.payload(c),
+		Controller: c.cfg.Controller,
+		SACK:       c.snd.sack,
+		Timestamps: c.ts.on,
+		MinRTO:     c.cfg.MinRTO,
+		DelayedAck: delayedAck,
+		Pacing:     c.cfg.Pacing,
+	})
+	c.rtx.Resume(1)
+	if rtt, ok := c.handshakeRTT(now); ok {
+		c.rtx.SetRTT(now, rtt)
+	}
+	c.ack.start(c.rcv.quickSegments())
+	c.rcv.tune.start(now, c.rcv.nxt)
+	c.live.start(now, c)
+	c.h.Established(now)
+}
+
+// handshakeRTT is the round trip of our SYN, which with a retransmission is known only through the echo of
+// its timestamp (Karn's algorithm, RFC 6298 section 3).
+func (c *Conn) handshakeRTT(now time.Duration) (time.Duration, bool) {
+	switch {
+	case c.hs.attempt == 1:
+		return max(now-c.hs.firstAt, time.Microsecond), true
+	case c.ts.on && c.head.hasTS && c.head.tsEcr != 0:
+		at, ok := c.ts.echoed(now, c.head.tsEcr)
+		return max(now-at, tick), ok && at >= c.hs.firstAt/tick*tick
+	}
+	return 0, false
+}

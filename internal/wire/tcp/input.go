@@ -1,0 +1,210 @@
+package tcp
+
+import (
+	"time"
+
+	"github.com/mptcp-go/mptcp/internal/pool"
+	"github.com/mptcp-go/mptcp/internal/wire/packet"
+)
+
+// HandleSegment takes a segment that has arrived for this connection. p holds its payload, or nothing when
+// there is none; one reference passes. The segment itself may be used again after the call.
+func (c *Conn) HandleSegment(now time.Duration, s *packet.Segment, p pool.Ref) {
+	p = payload(s, p)
+	c.stats.Perf.SegsIn++
+	if n := len(p.B); n > 0 {
+		c.stats.Perf.DataSegsIn++
+		c.stats.Perf.HCDataOctetsIn += uint64(n)
+	}
+	switch {
+	case c.state == Closed:
+	case c.state == SynSent:
+		c.synSent(now, s, p)
+	default:
+		c.synchronized(now, s, p)
+	}
+	p.Release()
+	if c.state != Closed {
+		c.offerRoom(now)
+	}
+}
+
+// synchronized is RFC 9293 section 3.10.7.4: the order of the checks is the RFC's.
+func (c *Conn) synchronized(now time.Duration, s *packet.Segment, p pool.Ref) {
+	c.head.parse(s.Options, s.Flags.Has(packet.SYN))
+	off := c.rcv.offset(s.Seq)
+	n := len(p.B)
+	if c.state == SynReceived && off == 0 && s.Flags&(packet.SYN|packet.RST) == packet.SYN {
+		c.repeatedSYN(now, s)
+		return
+	}
+	if !c.timely(now, s, off, n) || !c.inWindow(now, s, off, n) {
+		return
+	}
+	if s.Flags.Has(packet.RST) {
+		c.handleRST(now, s, off)
+		return
+	}
+	if s.Flags.Has(packet.SYN) {
+		// "If the SYN bit is set, irrespective of the sequence number, TCP MUST send an ACK (also referred
+		// to as challenge ACK) to the remote peer" (RFC 5961 section 4.2).
+		c.stats.Events.InSYNs++
+		c.challenge(now)
+		return
+	}
+	if !s.Flags.Has(packet.ACK) {
+		return
+	}
+	ack, ok := c.ackable(now, s)
+	if !ok {
+		return
+	}
+	// Hidden bytes before rcv.nxt may put the offset below 1; those of the handshake are none of payload.
+	if !c.consult(now, s, uint64(max(off, 0)), n, ack) || c.state == Closed {
+		return
+	}
+	c.live.alive(now, c)
+	if c.ts.on && c.head.hasTS {
+		c.ts.update(now, c.head.tsVal, off)
+	}
+	if c.state == SynReceived {
+		c.established(now)
+		c.snd.window(uint64(off), 0, int64(s.Window)<<c.snd.scale)
+	}
+	if !c.handleACK(now, s, uint64(max(off, 0)), n, ack) {
+		return
+	}
+	c.ecn.arrived(c, s)
+	c.handlePayload(now, off, p, s.Flags.Has(packet.FIN))
+}
+
+// repeatedSYN answers the peer's SYN once more: our SYN/ACK was lost, or both sides have opened and this
+// is the peer's SYN/ACK, which serves as the ACK of ours.
+func (c *Conn) repeatedSYN(now time.Duration, s *packet.Segment) {
+	if s.Flags.Has(packet.ACK) {
+		if s.Ack != c.snd.iss+1 {
+			c.rst.because(s)
+			return
+		}
+		if !c.consult(now, s, 0, 0, 1) || c.state != SynReceived {
+			return
+		}
+		c.snd.window(0, 1, int64(s.Window))
+		c.established(now)
+		c.ack.at()
+		return
+	}
+	c.stats.Events.DupSYNs++
+	if c.limits.duplicates.take(now) {
+		c.hs.due = true
+	}
+}
+
+// timely is the check of PAWS: "If … SEG.TSval < TS.Recent … and if the RST bit is not set, then treat the
+// arriving segment as not acceptable: … Send an acknowledgment in reply … and drop the segment" (RFC 7323
+// section 5.3). "If a non-<RST> segment is received without a TSopt, a TCP SHOULD silently drop the
+// segment" (section 3.2).
+func (c *Conn) timely(now time.Duration, s *packet.Segment, off int64, n int) bool {
+	if !c.ts.on || s.Flags.Has(packet.RST) {
+		return true
+	}
+	if !c.head.hasTS {
+		c.stats.Events.InNoTS++
+		return false
+	}
+	if c.ts.stale(now, c.head.tsVal) {
+		c.stats.Events.PAWSDrops++
+		c.unacceptable(now, off, n, s.Flags)
+		return false
+	}
+	return true
+}
+
+// inWindow is the check of the sequence number (RFC 9293 section 3.10.7.4, first), with two allowances: an
+// empty segment may lie on the right edge, where the peer stands that has filled the window, and with a
+// closed window what begins at rcv.nxt passes, to be cut to nothing: its ACK is to count.
+func (c *Conn) inWindow(now time.Duration, s *packet.Segment, off int64, n int) bool {
+	left, right := int64(c.rcv.nxt), int64(max(c.rcv.edge, c.rcv.nxt))
+	end := off + int64(n)
+	if s.Flags.Has(packet.FIN) {
+		end++
+	}
+	ok := false
+	switch {
+	case off == left:
+		ok = true
+	case end == off:
+		ok = off > left && off <= right
+	default:
+		ok = off < right && end > left
+	}
+	if !ok {
+		c.unacceptable(now, off, n, s.Flags)
+	}
+	return ok
+}
+
+// unacceptable answers a segment outside the window: "If an incoming segment is not acceptable, an
+// acknowledgment should be sent in reply (unless the RST bit is set, if so drop the segment and return)".
+// Two peers that find each other's ACKs unacceptable would do so for ever, hence the limit.
+func (c *Conn) unacceptable(now time.Duration, off int64, n int, f packet.Flags) {
+	if f.Has(packet.RST) {
+		return
+	}
+	if c.state == TimeWait && f.Has(packet.FIN) {
+		c.timers.set(timerLast, now+c.cfg.TimeWait) // "Restart the 2 MSL time-wait timeout"
+	}
+	if n > 0 {
+		c.stats.Events.DupSegsIn++
+		c.rcv.duplicate(off, off+int64(n))
+		c.ack.at()
+		return
+	}
+	if c.limits.duplicates.take(now) {
+		c.ack.at()
+	}
+}
+
+// handleRST is RFC 5961 section 3.2: only the very next sequence number resets; another one in the window
+// is answered, and the peer that has really sent it resets again with the number that the answer names.
+func (c *Conn) handleRST(now time.Duration, s *packet.Segment, off int64) {
+	if off != int64(c.rcv.nxt) {
+		c.challenge(now)
+		return
+	}
+	if !c.consult(now, s, uint64(off), 0, 0) || c.state == Closed {
+		return
+	}
+	c.stats.Events.InRSTs++
+	switch {
+	case c.state == TimeWait:
+		// It would cut TIME-WAIT short, which an old duplicate can provoke (RFC 1337).
+		return
+	case c.state == SynReceived:
+		c.fail(now, ErrRefused)
+	case c.state == LastAck || c.state == Closing:
+		c.fail(now, nil)
+	default:
+		c.fail(now, ErrReset)
+	}
+}
+
+// ackable checks the acknowledgment number. It must lie "in the range of ((SND.UNA - MAX.SND.WND) <=
+// SEG.ACK <= SND.NXT). All incoming segments whose ACK value doesn't satisfy the above condition MUST be
+// discarded and an ACK sent back" (RFC 5961 section 5.2).
+func (c *Conn) ackable(now time.Duration, s *packet.Segment) (uint64, bool) {
+	if c.state == SynReceived {
+		if s.Ack != c.snd.iss+1 || c.hs.attempt == 0 {
+			c.rst.because(s)
+			return 0, false
+		}
+		return 1, true
+	}
+	ack := c.snd.offset(s.Ack)
+	if ack > int64(c.snd.nxt) || ack < int64(c.snd.una)-c.snd.maxWnd || ack < 0 {
+		c.stats.Events.InAckErrs++
+		c.challenge(now)
+		return 0, false
+	}
+	return uint64(ack), true
+}

@@ -1,0 +1,164 @@
+package tcp
+
+import (
+	"math"
+	"time"
+
+	"github.com/mptcp-go/mptcp/internal/pool"
+)
+
+// sender is the sending half, but for what package recovery knows.
+type sender struct {
+	iss      uint32
+	una, nxt uint64 // SND.UNA and SND.NXT
+	end      uint64 // offset after the last byte queued, which is the FIN's
+	fin      bool   // Close: a FIN follows the last byte
+	finSent  bool   // it has left once
+	q        sendQueue
+
+	wnd    int64  // SND.WND, from una on
+	wl1    uint64 // SND.WL1
+	wl2    uint64 // SND.WL2
+	maxWnd int64  // the largest wnd so far
+	scale  uint8  // shift of the windows that the peer announces
+	sack   bool   // SACK is negotiated, in both directions
+
+	mss      int    // TCP options and payload of a segment: what the peer and the path take
+	peerMSS  int    // what the peer takes
+	super    int    // largest payload of a super-segment; 0: none
+	limit    int64  // cap on what is in flight; 0: none
+	shortEnd uint64 // end of the last segment sent that was not full (Minshall's modification of Nagle)
+	probe    bool   // a loss probe is due
+	force    bool   // the persist timer has run out: send what the window takes, however little
+	hungry   bool   // Room was too small to be worth something when the owner last asked
+}
+
+func defaultMSS(cfg *Config) int {
+	if cfg.Remote.Addr().Is4() {
+		return 536
+	}
+	return 1220 // RFC 9293 section 3.7.1, for IPv6
+}
+
+// minMSS is the least that a peer may talk us down to: with less, nearly nothing but headers would leave.
+const minMSS = 88
+
+// setMSS takes what the peer's MSS option and the path allow.
+func (s *sender) setMSS(peer, path int) {
+	s.peerMSS = max(peer, minMSS)
+	s.mss = min(s.peerMSS, path)
+}
+
+// payload is the most payload in a segment that carries no options but timestamps.
+func (s *sender) payload(c *Conn) int {
+	if c.ts.on {
+		return s.mss - timestampsLen
+	}
+	return s.mss
+}
+
+// offset of a sequence number of ours. It is negative for one before the SYN.
+func (s *sender) offset(seq uint32) int64 {
+	return int64(s.nxt) + int64(int32(seq-(s.iss+uint32(s.nxt))))
+}
+
+func (s *sender) sequence(off uint64) uint32 { return s.iss + uint32(off) }
+
+// unsent is how many bytes wait that have never left.
+func (s *sender) unsent() int64 { return int64(s.end) - int64(min(s.nxt, s.end)) }
+
+// window takes the window of a segment: "If (SND.WL1 < SEG.SEQ or (SND.WL1 = SEG.SEQ and SND.WL2 =<
+// SEG.ACK)), set SND.WND <- SEG.WND" (RFC 9293 section 3.10.7.4), and says whether it is another one. A window that shrinks is
+// taken as it is: what lies beyond it stays sent, and nothing new leaves.
+func (s *sender) window(seq, ack uint64, wnd int64) bool {
+	if seq < s.wl1 || seq == s.wl1 && ack < s.wl2 {
+		return false
+	}
+	changed := wnd != s.wnd
+	s.wnd, s.wl1, s.wl2 = wnd, seq, ack
+	s.maxWnd = max(s.maxWnd, wnd)
+	return changed
+}
+
+// usable is how many bytes the peer's window takes beyond SND.NXT. Negative: it has shrunk.
+func (s *sender) usable() int64 { return int64(s.una) + s.wnd - int64(s.nxt) }
+
+// finAcked says that our FIN has been acknowledged.
+func (s *sender) finAcked() bool { return s.finSent && s.una > s.end }
+
+func (s *sender) drop() {
+	s.q.drop()
+	s.probe, s.force = false, false
+}
+
+// Queue appends p to what is to be sent, and takes over the reference. After Close, or before there can be
+// data, it is thrown away.
+func (c *Conn) Queue(now time.Duration, p pool.Ref) {
+	if c.snd.fin || c.state == Closed || c.state >= FinWait1 && c.state != CloseWait {
+		p.Release()
+		return
+	}
+	if c.snd.unsent() == 0 && c.snd.una == c.snd.nxt {
+		c.startUserTimer(now)
+	}
+	c.snd.q.add(c.snd.end, p)
+	c.snd.end += uint64(len(p.B))
+}
+
+// Room is how many bytes Queue should get now: what may be in flight and is not, less what waits already;
+// with super-segments some more, so that the next one is complete when an acknowledgment opens the window.
+// Queue does not refuse more.
+func (c *Conn) Room() int {
+	if c.rtx == nil || c.snd.fin || !c.state.maySend() {
+		return 0
+	}
+	room := c.room()
+	c.snd.hungry = room < int64(c.worthwhile())
+	return int(max(0, min(room, math.MaxInt32)))
+}
+
+func (c *Conn) room() int64 {
+	window := c.rtx.Window()
+	if c.snd.limit > 0 {
+		window = min(window, c.snd.limit)
+	}
+	flight := c.rtx.InFlight()
+	ahead := int64(min(c.snd.super, int(min(window/4, math.MaxInt32))))
+	room := min(window-flight, max(0, c.snd.usable())) - c.snd.unsent() + ahead
+	return min(room, int64(c.cfg.SendBuffer)-c.snd.unsent())
+}
+
+// worthwhile is the room that fills a segment well.
+func (c *Conn) worthwhile() int {
+	full := c.snd.payload(c)
+	if c.snd.super > full {
+		return max(full, min(c.snd.super, int(min(c.rtx.Window()/4, math.MaxInt32))))
+	}
+	return full
+}
+
+// offerRoom calls Handler.Room when there is room again for an owner that had too little.
+func (c *Conn) offerRoom(now time.Duration) {
+	if !c.snd.hungry || c.rtx == nil || c.snd.fin || !c.state.maySend() {
+		return
+	}
+	room := c.room()
+	if room >= int64(c.worthwhile()) || room > 0 && c.snd.una == c.snd.nxt && c.snd.unsent() == 0 {
+		c.snd.hungry = false
+		c.h.Room(now)
+	}
+}
+
+// Limit caps the bytes in flight below what congestion control allows. 0 lifts the cap.
+func (c *Conn) Limit(bytes int64) { c.snd.limit = max(0, bytes) }
+
+// SetSuper lets segments leave that somebody below splits, with up to this many bytes of payload. 0: every
+// segment leaves as the network will see it.
+func (c *Conn) SetSuper(bytes int) { c.snd.super = max(0, bytes) }
+
+// ShareWindow tells of a window that another connection to the same peer has been told: with Multipath TCP
+// all subflows share one, and any of them may learn that it has opened. It only ever widens.
+func (c *Conn) ShareWindow(bytes int64) {
+	c.snd.wnd = max(c.snd.wnd, bytes)
+	c.snd.maxWnd = max(c.snd.maxWnd, c.snd.wnd)
+}

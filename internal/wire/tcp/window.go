@@ -1,0 +1,97 @@
+package tcp
+
+import "time"
+
+// minBuffer is the window that a connection begins with, where the limit allows: ten full segments and
+// some.
+const minBuffer = 64 << 10
+
+func (r *receiver) start(cfg *Config) {
+	r.limit = cfg.RecvBuffer
+	r.space = min(r.limit, minBuffer)
+	if cfg.Extension != nil {
+		r.space = r.limit // its window is its own; what waits out of order is bounded by this
+	}
+	r.mss = 536
+	if !cfg.NoScale {
+		for r.limit>>r.scale > 0xFFFF && r.scale < maxScale {
+			r.scale++
+		}
+	}
+}
+
+// firstWindow is that of the SYN, whose field is never scaled.
+func (r *receiver) firstWindow() int { return min(r.space, 0xFFFF) }
+
+// quickSegments is how many segments fill half the window: as long as a peer in slow start needs an ACK
+// each.
+func (r *receiver) quickSegments() int { return min(16, max(2, r.space/(2*r.mss))) }
+
+// announce is the window field for the next segment.
+func (c *Conn) announce(now time.Duration) uint16 {
+	r := &c.rcv
+	if w := c.ext.Window(now); w >= 0 {
+		// The window belongs to a sequence space of the extension's. It rounds down: what it must not do,
+		// shrink, is for the extension to see to.
+		field := min(w>>r.scale, 0xFFFF)
+		r.edge = max(r.edge, r.nxt+uint64(field)<<r.scale)
+		return uint16(field)
+	}
+	edge := r.nxt + uint64(max(0, r.space-r.unread))
+	if edge < r.edge+uint64(min(r.space/2, c.mtu.mss())) {
+		// Neither does it shrink nor grow by a trifle: "the receiver's SWS avoidance algorithm" (RFC 9293
+		// section 3.8.6.2.2).
+		edge = r.edge
+	}
+	wnd := edge - min(edge, r.nxt)
+	field := min(wnd>>r.scale, 0xFFFF)
+	if up := (field + 1) << r.scale; r.nxt+field<<r.scale < r.edge && field < 0xFFFF && up <= uint64(max(0, r.space-r.unread))+1<<r.scale {
+		field++ // rounding must not take back what was promised
+	}
+	r.edge = max(r.edge, r.nxt+field<<r.scale)
+	if field == 0 {
+		c.stats.Perf.ZeroRwinSent++
+	}
+	return uint16(field)
+}
+
+// Consumed tells that the program has taken n bytes of what Data brought. With an Extension that has a
+// window of its own it is of no interest.
+func (c *Conn) Consumed(now time.Duration, n int) {
+	r := &c.rcv
+	r.unread = max(0, r.unread-n)
+	if !c.state.mayReceive() {
+		return
+	}
+	if c.rtx != nil {
+		r.tune.consumed(now, c.rtx.SRTT(), n, r)
+	}
+	left := int64(r.edge) - int64(r.nxt)
+	could := int64(r.space - r.unread)
+	// An update leaves when it opens the window by much, half the buffer or a segment, and at least doubles
+	// what the peer knows of: one for each segment read would be a waste.
+	if could >= 2*left && could-left >= int64(min(r.space/2, c.mtu.mss())) && c.ext.Window(now) < 0 {
+		c.ack.at()
+	}
+}
+
+// autotune lets the window grow with what the program takes: it should be twice what arrives in a round
+// trip, or the window is what limits the peer.
+type autotune struct {
+	since time.Duration
+	taken int // bytes consumed since
+}
+
+func (a *autotune) start(now time.Duration, _ uint64) { *a = autotune{since: now} }
+
+// consumed grows r.space when a round trip is over.
+func (a *autotune) consumed(now, rtt time.Duration, n int, r *receiver) {
+	a.taken += n
+	if rtt <= 0 || now-a.since < rtt {
+		return
+	}
+	if want := 2*a.taken + 16*r.mss; want > r.space {
+		r.space = min(want, r.limit)
+	}
+	a.since, a.taken = now, 0
+}
