@@ -24,7 +24,7 @@ type acks struct {
 	signal  bool          // the ACK owed is for the sake of the extension
 }
 
-func (a *acks) start(quick int) { a.quick, a.refill = quick, quick }
+func (a *acks) start(quick int) { *a = acks{quick: quick, refill: quick} }
 
 // at wants an ACK at once.
 func (a *acks) at() { a.owed = max(a.owed, 1) }

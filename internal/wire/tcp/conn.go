@@ -168,6 +168,9 @@ func (noExtension) Window(time.Duration) int64                                  
 
 // consult shows the segment to the extension.
 func (c *Conn) consult(now time.Duration, s *packet.Segment, off uint64, n int, ack uint64) bool {
+	if c.state == TimeWait {
+		return true // nothing that comes now matters to anybody
+	}
 	c.incoming = Incoming{Seg: s, Kind: kindOf(s.Flags, n), Off: off, Len: n, Ack: ack}
 	if n > 0 {
 		end := off + uint64(n)
@@ -176,13 +179,21 @@ func (c *Conn) consult(now time.Duration, s *packet.Segment, off uint64, n int, 
 	}
 	ok := c.ext.Handle(now, &c.incoming)
 	c.incoming.Seg = nil
+	if !ok {
+		c.stats.Events.ExtensionDrops++
+	}
 	return ok
 }
 
-// payload is what holds the segment's payload: p, or a copy where the caller has none.
+// payload is the segment's payload on the reference p, or a copy where the caller has none.
 func payload(s *packet.Segment, p pool.Ref) pool.Ref {
-	if len(p.B) == 0 && len(s.Payload) > 0 && len(s.Payload) <= pool.MaxSize {
-		p.Release()
+	n := len(s.Payload)
+	switch {
+	case n == 0 || n > pool.MaxSize:
+		p.B = nil
+	case p.C != nil:
+		p.B = s.Payload[:n:n]
+	default:
 		return pool.Copy(s.Payload)
 	}
 	return p

@@ -82,7 +82,7 @@ func (c *Conn) sendNew(now time.Duration, out *packet.Segment, allowed int64) bo
 	if c.snd.force && unsent == 0 {
 		usable = 1 // the FIN alone
 	}
-	n, full := c.decide(min(allowed, usable, unsent), unsent)
+	n, full := c.decide(min(allowed, usable, unsent), unsent, usable)
 	c.snd.force = false
 	if n <= 0 && unsent > 0 || usable <= 0 {
 		c.considerPersist(now)
@@ -102,7 +102,7 @@ func (c *Conn) sendNew(now time.Duration, out *packet.Segment, allowed int64) bo
 // none: the sender's side of silly window avoidance (RFC 9293 section 3.8.6.2.1) and Nagle's algorithm
 // with Minshall's modification, which holds a short segment back only while another short one is in
 // flight.
-func (c *Conn) decide(limit, unsent int64) (n, full int) {
+func (c *Conn) decide(limit, unsent, usable int64) (n, full int) {
 	full = c.segmentPayload(c.snd.nxt)
 	if limit <= 0 {
 		return 0, full
@@ -128,8 +128,12 @@ func (c *Conn) decide(limit, unsent int64) (n, full int) {
 		if rest > 0 && int64(n) == min(limit, most) {
 			n -= n % full // no short segment in the middle of the stream
 		}
-	case int64(n) < min(unsent, int64(full)) && int64(n) == limit && int64(n) < c.snd.maxWnd/2 && c.snd.una != c.snd.nxt:
-		return 0, full // a window that lets only a bit leave: acknowledgments will open it
+	case int64(n) < min(unsent, int64(full)) && int64(n) == limit && int64(n) < c.snd.maxWnd/2:
+		// A window that lets only a bit leave: acknowledgments will open it. Where none are to come, the
+		// persist timer ends the wait.
+		if limit == usable || c.snd.una != c.snd.nxt {
+			return 0, full
+		}
 	case rest == 0 && !c.cfg.NoDelay && !c.snd.fin && c.snd.shortEnd > c.snd.una:
 		return 0, full
 	}
@@ -194,13 +198,20 @@ func (c *Conn) send(now time.Duration, out *packet.Segment, off uint64, n int, f
 
 func segments(n, full int) uint64 { return uint64(max(1, (n+full-1)/full)) }
 
+// confirmed says that the peer has shrunk its window below what is in flight, and goes on saying so: "SHOULD
+// NOT time out the connection if data beyond the right window edge is not acknowledged" (RFC 9293 section
+// 3.8.6, in the sense of RFC 1122 section 4.2.2.16).
+func (c *Conn) confirmed(now time.Duration) bool {
+	return c.snd.usable() < 0 && now-c.live.heard <= 2*c.rtx.RTO()
+}
+
 // recoveryTimeout lets package recovery say what its timer was for.
 func (c *Conn) recoveryTimeout(now time.Duration) {
 	switch c.rtx.OnTimer(now) {
 	case recovery.RTO:
 		c.stats.Perf.Timeouts++
 		n := c.rtx.Timeouts()
-		if n > c.cfg.Retries {
+		if n > c.cfg.Retries && !c.confirmed(now) {
 			c.stats.Stack.AbruptTimeouts++
 			c.giveUp(now)
 			return

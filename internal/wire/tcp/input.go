@@ -7,8 +7,9 @@ import (
 	"github.com/mptcp-go/mptcp/internal/wire/packet"
 )
 
-// HandleSegment takes a segment that has arrived for this connection. p holds its payload, or nothing when
-// there is none; one reference passes. The segment itself may be used again after the call.
+// HandleSegment takes a segment that has arrived for this connection. p is the chunk that its payload lies
+// in, and one reference to it passes; without a chunk the payload is copied. The segment itself may be used
+// again after the call.
 func (c *Conn) HandleSegment(now time.Duration, s *packet.Segment, p pool.Ref) {
 	p = payload(s, p)
 	c.stats.Perf.SegsIn++

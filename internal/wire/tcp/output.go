@@ -21,7 +21,6 @@ func (c *Conn) Poll(now time.Duration, out *packet.Segment) bool {
 			c.emitSYN(now, out)
 			return true
 		}
-		return false
 	}
 	if c.rtx != nil && c.pollData(now, out) {
 		return true

@@ -126,7 +126,7 @@ func (c *Conn) inOrder(now time.Duration, p pool.Ref) {
 	if n == 0 {
 		return
 	}
-	c.rcv.mss = max(c.rcv.mss, min(n, c.mtu.mss()))
+	c.rcv.mss = max(c.rcv.mss, min(n, c.fullPayload()))
 	if c.rcv.q.pieces.len() == 0 {
 		c.deliver(now, p.Retain())
 		c.ack.data(now, c, n)

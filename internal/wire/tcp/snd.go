@@ -57,6 +57,14 @@ func (s *sender) payload(c *Conn) int {
 	return s.mss
 }
 
+// fullPayload is the payload of a full segment that the peer sends, if it does not know better than we.
+func (c *Conn) fullPayload() int {
+	if c.ts.on {
+		return c.mtu.mss() - timestampsLen
+	}
+	return c.mtu.mss()
+}
+
 // offset of a sequence number of ours. It is negative for one before the SYN.
 func (s *sender) offset(seq uint32) int64 {
 	return int64(s.nxt) + int64(int32(seq-(s.iss+uint32(s.nxt))))

@@ -92,7 +92,6 @@ type EventStats struct {
 	MTUReductions     uint64
 	MTUProbes         uint64
 	ExtensionDrops    uint64 // segments that the extension would not have
-	PAWSReuses        uint64
 	Supers            uint64 // super-segments sent
 	SYNData           uint64 // payload or FIN on a SYN/ACK, which has to come again
 }
