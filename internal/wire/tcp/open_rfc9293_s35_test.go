@@ -1,0 +1,176 @@
+package tcp
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/mptcp-go/mptcp/internal/wire/packet"
+)
+
+func withTimestamps(c *Config) { c.NoTimestamps = false }
+
+func TestSYNOffersWhatWeWant(t *testing.T) {
+	s := newScript(t, withTimestamps, func(c *Config) { c.RecvBuffer = 4 << 20 }).dial()
+	out := s.want("S seq=0 mss=1460 sackok ts=0,0 ws=7 win=65535", "MSS is the MTU less 40, 4 MiB need a shift of 7, and the window of a SYN is not scaled")
+	require.Equal(t, []byte{2, 4}, out.Options[:2], "the order of Linux: MSS first")
+	require.Equal(t, []byte{4, 2, 8, 10}, out.Options[4:8])
+	require.Equal(t, []byte{1, 3, 3, 7}, out.Options[16:])
+}
+
+func TestSYNCanBeBare(t *testing.T) {
+	s := newScript(t, func(c *Config) { c.NoSACK, c.NoScale = true, true }).dial()
+	require.Len(t, s.want("S mss=1460", "nothing else is asked for").Options, 4)
+}
+
+func TestSYNIsRepeatedWithBackoffAndGivenUp(t *testing.T) {
+	s := newScript(t, func(c *Config) { c.SYNRetries = 3 }).dial()
+	s.want("S seq=0", "first")
+	for _, d := range []time.Duration{1, 2, 4} {
+		s.after(d*time.Second - time.Millisecond)
+		s.quiet("RFC 6298: 1 s, doubled each time")
+		s.after(time.Millisecond)
+		s.want("S seq=0", "again")
+	}
+	s.after(8 * time.Second)
+	s.quiet("three retransmissions were allowed")
+	s.happened("closed tcp: timed out")
+	require.True(t, s.c.Done())
+	_, armed := s.c.Next()
+	require.False(t, armed)
+}
+
+func TestActiveOpen(t *testing.T) {
+	s := newScript(t).dial()
+	s.want("S seq=0", "we open")
+	s.after(30 * time.Millisecond)
+	s.peer("SA seq=0 ack=1 win=1000 mss=1000")
+	s.want("A seq=1 ack=1 len=0", "the third segment")
+	s.happened("established")
+	require.Equal(t, 30*time.Millisecond, s.c.Stats().Perf.SmoothedRTT, "the SYN has measured it")
+	s.send(3000)
+	s.want("A seq=1 len=1000", "the peer takes 1000 in a segment, and in all")
+	s.quiet("no window scale was agreed on")
+}
+
+func TestPassiveOpenAnswersOnlyWhatWasOffered(t *testing.T) {
+	s := newScript(t, withTimestamps)
+	syn := s.build("S seq=0 mss=1200 win=500")
+	s.c = Accept(0, s.cfg, s, &syn)
+	s.drain()
+	out := s.want("SA seq=0 ack=1 mss=1460", "MSS is no negotiation")
+	require.Len(t, out.Options, 4, "timestamps, SACK and window scale were not offered")
+
+	s = newScript(t, withTimestamps)
+	syn = s.build("S seq=0 mss=1200 ws=3 sackok ts=777,0 win=500")
+	s.c = Accept(0, s.cfg, s, &syn)
+	s.drain()
+	s.want("SA seq=0 ack=1 mss=1460 ws=1 sackok ts=0,777", "all of them were")
+	s.peer("A seq=1 ack=1 ts=778,0 win=500")
+	s.happened("established")
+	require.EqualValues(t, 500<<3, s.c.Stats().Perf.CurRwinRcvd)
+}
+
+func TestSYNACKIsRepeatedAndADuplicateSYNAnswered(t *testing.T) {
+	s := newScript(t)
+	syn := s.build("S seq=0")
+	s.c = Accept(0, s.cfg, s, &syn)
+	s.drain()
+	s.want("SA seq=0 ack=1", "first")
+	s.after(time.Second)
+	s.want("SA seq=0 ack=1", "after the initial RTO")
+	s.peer("S seq=0")
+	s.want("SA seq=0 ack=1", "the peer has not seen it")
+	s.peer("A seq=1 ack=1")
+	s.happened("established")
+	s.peer("PA seq=1 len=10 ack=1")
+	s.want("A ack=11", "it works")
+}
+
+func TestRepeatedSYNACKIsAcknowledgedAgain(t *testing.T) {
+	s := dialed(t, "mss=1460")
+	s.peer("SA seq=0 ack=1")
+	s.want("A seq=1 ack=1", "our third segment was lost; with Multipath TCP this is how its option comes again")
+}
+
+func TestSynSentRefusesWrongAcks(t *testing.T) {
+	s := newScript(t).dial()
+	s.want("S", "we open")
+	s.peer("SA seq=0 ack=2")
+	s.want("R seq=2", "RFC 9293 section 3.10.7.3: <SEQ=SEG.ACK><CTL=RST>")
+	s.peer("A seq=0 ack=0")
+	s.want("R seq=0", "likewise")
+	s.peer("RA seq=0 ack=7")
+	s.quiet("a RST is never answered")
+	s.peer("R seq=0")
+	s.quiet("a RST without ACK proves nothing")
+	s.peer("A seq=0 ack=1")
+	s.quiet("neither SYN nor RST: dropped")
+	require.Equal(t, SynSent, s.c.State())
+	s.peer("RA seq=0 ack=1")
+	s.happened("closed tcp: connection refused")
+}
+
+func TestSimultaneousOpen(t *testing.T) {
+	s := newScript(t).dial()
+	s.want("S seq=0", "we open")
+	s.peer("S seq=0 mss=1000")
+	s.want("SA seq=0 ack=1", "figure 7: both open")
+	require.Equal(t, SynReceived, s.c.State())
+	s.peer("SA seq=0 ack=1 mss=1000")
+	s.happened("established")
+	require.Equal(t, Established, s.c.State())
+	s.want("A seq=1 ack=1", "its SYN/ACK is an old sequence number")
+}
+
+func TestSimultaneousOpenEndsWithABareACKToo(t *testing.T) {
+	s := newScript(t).dial()
+	s.peer("S seq=0 mss=1000")
+	s.outs = nil
+	s.peer("A seq=1 ack=1")
+	s.happened("established")
+}
+
+func TestHalfOpenConnectionIsReset(t *testing.T) {
+	s := newScript(t)
+	syn := s.build("S seq=0")
+	s.c = Accept(0, s.cfg, s, &syn)
+	s.drain()
+	s.outs = nil
+	s.peer("A seq=1 ack=5")
+	s.want("R seq=5", "in SYN-RECEIVED an ACK of what was never sent is answered with a RST")
+	require.Equal(t, SynReceived, s.c.State())
+	s.peer("R seq=1")
+	s.happened("closed tcp: connection refused")
+}
+
+func TestDataWithTheThirdSegment(t *testing.T) {
+	s := newScript(t)
+	syn := s.build("S seq=0")
+	s.c = Accept(0, s.cfg, s, &syn)
+	s.drain()
+	s.outs = nil
+	s.peer("PA seq=1 len=100 ack=1")
+	s.happened("established")
+	require.EqualValues(t, 101, s.got)
+	s.want("A ack=101", "it counts")
+}
+
+func TestResetOfASegmentWithoutConnection(t *testing.T) {
+	s := newScript(t)
+	seg := s.build("A seq=10 ack=20 len=5")
+	r, ok := Reset(&seg)
+	require.True(t, ok)
+	require.Equal(t, packet.RST, r.Flags)
+	require.Equal(t, seg.Ack, r.Seq, "<SEQ=SEG.ACK><CTL=RST>")
+	seg = s.build("SF seq=10 len=5")
+	r, ok = Reset(&seg)
+	require.True(t, ok)
+	require.Equal(t, packet.RST|packet.ACK, r.Flags)
+	require.Zero(t, r.Seq)
+	require.Equal(t, seg.Seq+7, r.Ack, "<SEQ=0><ACK=SEG.SEQ+SEG.LEN><CTL=RST,ACK>, where SYN and FIN count")
+	seg = s.build("RA seq=10")
+	_, ok = Reset(&seg)
+	require.False(t, ok)
+}
