@@ -120,7 +120,7 @@ func (c *Conn) persistTimeout(now time.Duration) {
 // TCP peer MUST allow the connection to stay open" (RFC 9293 section 3.8.6.1).
 func (c *Conn) persistedTooLong(now time.Duration) bool {
 	if c.cfg.UserTimeout > 0 {
-		return now-max(c.live.heard, c.live.closedAt) >= c.cfg.UserTimeout
+		return c.live.persists-c.live.answered >= 2 && now-max(c.live.heard, c.live.closedAt) >= c.cfg.UserTimeout
 	}
 	return c.live.persists-c.live.answered >= c.cfg.Retries
 }

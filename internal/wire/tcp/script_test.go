@@ -292,7 +292,8 @@ func (s *script) build(line string) packet.Segment {
 		case "sack":
 			var o options.SACK
 			for _, b := range strings.Split(v, ",") {
-				l, r, _ := strings.Cut(b, "-")
+				at := strings.LastIndex(b, "-") // a number may be negative
+				l, r := b[:at], b[at+1:]
 				o.Blocks[o.N] = options.SACKBlock{Left: ourISN + num(l), Right: ourISN + num(r)}
 				o.N++
 			}

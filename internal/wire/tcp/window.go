@@ -27,6 +27,10 @@ func (r *receiver) firstWindow() int { return min(r.space, 0xFFFF) }
 // each.
 func (r *receiver) quickSegments() int { return min(16, max(2, r.space/(2*r.mss))) }
 
+// slack is how far the promise may exceed the buffer for the sake of rounding: odd segments push the edge
+// out by a fraction of the scale each, and tiny ones would push it for ever.
+func (r *receiver) slack() int { return max(1<<r.scale, r.space/8) }
+
 // announce is the window field for the next segment.
 func (c *Conn) announce(now time.Duration) uint16 {
 	r := &c.rcv
@@ -45,7 +49,7 @@ func (c *Conn) announce(now time.Duration) uint16 {
 	}
 	wnd := edge - min(edge, r.nxt)
 	field := min(wnd>>r.scale, 0xFFFF)
-	if up := (field + 1) << r.scale; r.nxt+field<<r.scale < r.edge && field < 0xFFFF && up <= uint64(max(0, r.space-r.unread))+1<<r.scale {
+	if up := (field + 1) << r.scale; r.nxt+field<<r.scale < r.edge && field < 0xFFFF && up <= uint64(max(0, r.space-r.unread)+r.slack()) {
 		field++ // rounding must not take back what was promised
 	}
 	r.edge = max(r.edge, r.nxt+field<<r.scale)
