@@ -161,8 +161,13 @@ func (c *Conn) sentMSS() int {
 	return c.snd.mss
 }
 
+// base is what nearly every path carries, the first size to fall back to (BASE_PLPMTU, RFC 8899 section
+// 5.1.2, which leaves the number open; here it is IPv6's least).
+const base = 1280
+
 // suspectMTU steps down when full segments vanish: a second timeout in a row may mean that somebody on the
-// way drops what is too large and says nothing.
+// way drops what is too large and says nothing. It steps far, since each step costs a timeout twice as
+// long; the search finds back.
 func (c *Conn) suspectMTU(now time.Duration, timeouts int) {
 	m := &c.mtu
 	if m.claimed > 0 && m.claimed < m.current {
@@ -174,7 +179,11 @@ func (c *Conn) suspectMTU(now time.Duration, timeouts int) {
 	if m.off || timeouts < 2 || m.current <= m.least || int(c.snd.nxt-c.snd.una) < c.snd.payload(c) {
 		return
 	}
-	c.setMTU(max(m.below(m.current), m.least))
+	size := m.least
+	if m.current > base {
+		size = base
+	}
+	c.setMTU(size)
 	m.wanted, m.out = 0, 0
 	c.timers.set(timerRaiseMTU, now+recoverAfter)
 }

@@ -313,7 +313,7 @@ func (s *script) build(line string) packet.Segment {
 func (s *script) describe(o *packet.Segment) string {
 	d := fmt.Sprintf("%s seq=%d ack=%d len=%d win=%d tos=%d", flagLetters(o.Flags), int32(o.Seq-ourISN), int32(o.Ack-peerISN), len(o.Payload), o.Window, o.TOS)
 	if !o.Flags.Has(packet.ACK) {
-		d = fmt.Sprintf("%s seq=%d len=%d win=%d", flagLetters(o.Flags), int32(o.Seq-ourISN), len(o.Payload), o.Window)
+		d = fmt.Sprintf("%s seq=%d len=%d win=%d tos=%d", flagLetters(o.Flags), int32(o.Seq-ourISN), len(o.Payload), o.Window, o.TOS)
 	}
 	for b := o.Options; len(b) > 0; {
 		r, rest, err := options.Next(b)

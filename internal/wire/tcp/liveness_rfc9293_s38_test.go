@@ -1,0 +1,92 @@
+package tcp
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func withKeepAlive(c *Config) {
+	c.KeepAlive = KeepAlive{Idle: 10 * time.Second, Interval: 2 * time.Second, Count: 3}
+}
+
+func TestKeepAlive(t *testing.T) {
+	s := dialed(t, "mss=1460", withKeepAlive)
+	s.after(5 * time.Second)
+	s.peer("A seq=1 len=1 ack=1")
+	s.outs = nil
+	s.after(10*time.Second - time.Millisecond)
+	s.quiet("10 s of silence have not passed")
+	s.after(time.Millisecond)
+	s.want("A seq=0 len=0 ack=2", "section 3.8.4: SEG.SEQ = SND.NXT-1")
+	s.peer("A seq=2 ack=1")
+	s.after(10*time.Second - time.Millisecond)
+	s.quiet("the peer lives")
+	s.after(time.Millisecond)
+	for range 3 {
+		s.want("A seq=0 len=0", "a probe")
+		s.after(2 * time.Second)
+	}
+	s.want("RA seq=1", "three probes without an answer")
+	s.happened("closed tcp: timed out")
+}
+
+func TestKeepAliveLeavesDataToRetransmission(t *testing.T) {
+	s := dialed(t, "mss=1460", withKeepAlive, func(c *Config) { c.Retries = 100 })
+	s.send(10)
+	s.after(time.Minute)
+	require.Zero(t, s.c.Stats().Events.KeepAlives)
+	require.Equal(t, Established, s.c.State())
+}
+
+func TestAProbeOnDemand(t *testing.T) {
+	s := dialed(t, "mss=1460")
+	s.send(10)
+	s.outs = nil
+	s.c.KeepAlive(s.now)
+	s.drain()
+	s.want("A seq=10 len=0", "whatever is in flight")
+}
+
+func TestUserTimeout(t *testing.T) {
+	s := dialed(t, "mss=1460", func(c *Config) { c.UserTimeout = 20 * time.Second })
+	s.after(time.Hour)
+	require.Equal(t, Established, s.c.State(), "nothing waits for an acknowledgment")
+	s.send(100)
+	s.after(15 * time.Second)
+	s.peer("A seq=1 ack=51")
+	s.after(19 * time.Second)
+	require.Equal(t, Established, s.c.State(), "something was acknowledged")
+	s.after(time.Second)
+	require.Equal(t, Closed, s.c.State(), "RFC 5482: data is not acknowledged for 20 s")
+	require.Contains(t, s.events, "closed tcp: timed out")
+}
+
+func TestRetransmissionsEnd(t *testing.T) {
+	s := dialed(t, "mss=1460", func(c *Config) { c.Retries = 5 })
+	s.send(100)
+	s.after(10 * time.Minute)
+	require.Equal(t, Closed, s.c.State())
+	require.Equal(t, []string{"stuck 1", "stuck 2", "stuck 3", "stuck 4", "stuck 5", "closed tcp: timed out"}, s.events)
+	s.want("A seq=1 len=100", "the original")
+	for s.outs[0].Flags.Has(0x10) && len(s.outs) > 1 {
+		s.want("A seq=1 len=100", "a retransmission")
+	}
+	s.want("RA seq=101", "in case that only the other direction is dead")
+}
+
+func TestDefaultRetriesLastLongEnough(t *testing.T) {
+	s := dialed(t, "mss=1460")
+	s.send(100)
+	s.after(100 * time.Second)
+	require.Equal(t, Established, s.c.State(), "section 3.8.3: R2 corresponds to at least 100 s")
+}
+
+// The unanswered FIN is retransmitted and given up like data.
+func TestAFINThatNobodyAnswers(t *testing.T) {
+	s := dialed(t, "mss=1460", func(c *Config) { c.Retries = 3 })
+	s.close()
+	s.after(10 * time.Minute)
+	require.Equal(t, Closed, s.c.State())
+}

@@ -1,0 +1,152 @@
+package tcp
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/mptcp-go/mptcp/internal/wire/packet"
+)
+
+func (s *script) icmp(trouble packet.Trouble, mtu, seq int) {
+	e := packet.ICMPError{From: serverAddr.Addr(), Trouble: trouble, MTU: mtu, Src: s.cfg.Local, Dst: s.cfg.Remote, Seq: ourISN + uint32(seq)}
+	s.c.HandleICMP(s.now, &e)
+	s.drain()
+}
+
+// RFC 1191: the packet was too big, its bytes go again in smaller ones.
+func TestPacketTooBig(t *testing.T) {
+	s := dialed(t, "mss=1460 sackok")
+	s.send(4000)
+	s.wantData(1, 4001, "1460 in each")
+	s.icmp(packet.TroubleTooBig, 1300, 1)
+	s.want("A seq=2741 len=1260", "at once: what follows makes the peer tell what it lacks")
+	s.after(10 * time.Millisecond)
+	s.peer("A seq=1 ack=1 sack=2741-4001")
+	s.after(50 * time.Millisecond)
+	s.want("A seq=1 len=1260", "the bytes of the first two segments, in smaller ones")
+	require.Equal(t, 1260, s.c.Stats().Perf.CurMSS)
+	s.after(10 * time.Second)
+	for _, o := range s.outs {
+		require.LessOrEqual(t, o.Len(), 1300)
+	}
+}
+
+func TestPacketTooBigFromAnOldRouter(t *testing.T) {
+	s := dialed(t, "mss=1460 sackok")
+	s.send(1460)
+	s.icmp(packet.TroubleTooBig, 0, 1)
+	require.Equal(t, 1492-40, s.c.Stats().Perf.CurMSS, "RFC 1191 section 5: the next plateau")
+}
+
+// RFC 5927: what may be forged.
+func TestForgedPacketTooBig(t *testing.T) {
+	s := dialed(t, "mss=1460 sackok")
+	s.icmp(packet.TroubleTooBig, 600, 1)
+	require.Equal(t, 1460, s.c.Stats().Perf.CurMSS, "section 4.1: nothing with this number is in flight")
+	s.send(2920)
+	s.icmp(packet.TroubleTooBig, 600, 2921)
+	s.icmp(packet.TroubleTooBig, 600, 0)
+	require.Equal(t, 1460, s.c.Stats().Perf.CurMSS, "nor with these")
+	s.peer("A seq=1 ack=1461")
+	s.icmp(packet.TroubleTooBig, 600, 1461)
+	require.Equal(t, 1460, s.c.Stats().Perf.CurMSS, "section 7.2: larger packets have arrived")
+	for s.c.Stats().Perf.Timeouts == 0 {
+		s.after(10 * time.Millisecond)
+	}
+	require.Equal(t, 560, s.c.Stats().Perf.CurMSS, "a timeout confirms it")
+
+	s = dialed(t, "mss=1460 sackok")
+	s.send(1460)
+	s.icmp(packet.TroubleTooBig, 68, 1)
+	require.Equal(t, 552-40, s.c.Stats().Perf.CurMSS, "no path is that small")
+	s.icmp(packet.TroubleTooBig, 9000, 1)
+	require.Equal(t, 552-40, s.c.Stats().Perf.CurMSS, "too big does not mean larger")
+}
+
+func TestForgedUnreachable(t *testing.T) {
+	s := dialed(t, "mss=1460")
+	s.send(100)
+	for _, x := range []packet.Trouble{packet.TroublePort, packet.TroubleProhibited, packet.TroubleTransient} {
+		s.icmp(x, 0, 1)
+	}
+	require.Equal(t, Established, s.c.State(), "section 5.2: an established connection is never ended")
+	require.EqualValues(t, 3, s.c.Stats().Stack.SoftErrors)
+}
+
+func TestUnreachableDuringTheHandshake(t *testing.T) {
+	for _, c := range []struct {
+		x    packet.Trouble
+		want string
+	}{{packet.TroublePort, "closed tcp: connection refused"}, {packet.TroubleProhibited, "closed tcp: destination unreachable"}} {
+		s := newScript(t).dial()
+		s.icmp(c.x, 0, 5)
+		s.happened()
+		s.icmp(c.x, 0, 0)
+		s.happened(c.want)
+	}
+	s := newScript(t).dial()
+	s.icmp(packet.TroubleTransient, 0, 0)
+	s.happened()
+	s.after(5 * time.Minute)
+	s.happened("closed tcp: destination unreachable")
+}
+
+// blackhole drops what is larger than size, and says nothing.
+func blackhole(size *int) func(*packet.Segment) bool {
+	return func(s *packet.Segment) bool { return s.Len() <= *size }
+}
+
+// RFC 4821: no ICMP message comes, and the transfer goes on all the same; when the path is as before, the
+// segments grow again.
+func TestBlackholeIsFoundAndLeft(t *testing.T) {
+	for _, size := range []int{1400, 1281, 600} {
+		w := newWorld(t, 1)
+		a, b := w.ends[0], w.ends[1]
+		limit := 1500
+		w.links[0].corrupt = blackhole(&limit)
+		a.send = pattern(8_000_000, 3)
+		want := a.send
+		w.links[0].rate = 1e6
+		w.links[0].queue = 50_000
+		w.dial()
+		require.True(t, w.run(10*time.Second, func() bool { return len(b.got) > 200_000 }))
+		require.Equal(t, 1448, a.c.Stats().Perf.CurMSS)
+		limit = size
+		require.True(t, w.run(time.Minute, func() bool { return len(b.got) > 1_000_000 }), "MTU %d: %d bytes", size, len(b.got))
+		mss := a.c.Stats().Perf.CurMSS
+		require.LessOrEqual(t, mss+52, size)
+		require.GreaterOrEqual(t, mss+52, size*9/10, "the largest common size that passes: %d", mss+52)
+		limit = 1500
+		require.True(t, w.run(15*time.Minute, func() bool { return len(a.send) == 0 }) || len(a.send) > 0)
+		a.send = append(a.send, pattern(3_000_000, 4)...)
+		want = append(want, pattern(3_000_000, 4)...)
+		w.run(11*time.Minute, func() bool { return false })
+		a.fill(w.now)
+		w.flush(0)
+		require.True(t, w.run(time.Minute, func() bool { return len(b.got) == len(want) }))
+		require.Equal(t, 1448, a.c.Stats().Perf.CurMSS, "RFC 8899: PMTU_RAISE_TIMER")
+		require.Equal(t, want, b.got)
+		w.finish()
+	}
+}
+
+// A dead path looks like a black hole: when it comes back, so does the size.
+func TestADeadPathIsNoBlackholeForLong(t *testing.T) {
+	w := newWorld(t, 1)
+	a, b := w.ends[0], w.ends[1]
+	dead := false
+	w.links[0].corrupt = func(*packet.Segment) bool { return !dead }
+	w.links[0].rate, w.links[0].queue = 1e6, 50_000
+	a.send = pattern(6_000_000, 3)
+	w.dial()
+	require.True(t, w.run(10*time.Second, func() bool { return len(b.got) > 200_000 }))
+	dead = true
+	w.run(8*time.Second, func() bool { return false })
+	require.Less(t, a.c.Stats().Perf.CurMSS, 1448)
+	dead = false
+	require.True(t, w.run(time.Minute, func() bool { return len(b.got) == 6_000_000 }))
+	require.Equal(t, 1448, a.c.Stats().Perf.CurMSS)
+	w.finish()
+}
