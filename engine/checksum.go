@@ -77,6 +77,14 @@ func dssChecksum(dsn uint64, ssn uint32, dataLen uint16, p []byte) uint16 {
 	return ^s.fold()
 }
 
+// EmptyChecksum is the checksum of a DATA_FIN without data, which has the number dsn: "The checksum in this
+// case will only cover the pseudo-header" (RFC 8684 section 3.3.3).
+func EmptyChecksum(dsn uint64) uint16 { return dssChecksum(dsn, 0, 1, nil) }
+
+// WithoutFIN is the checksum of a mapping whose checksum counts a DATA_FIN, once that travels elsewhere: the
+// data-level length is one less.
+func WithoutFIN(checksum uint16) uint16 { return ^foldSum(uint64(^checksum) + 0xfffe) }
+
 // payloadSum is what the payload of a mapping must sum up to for checksum to be right. It does not
 // depend on whether the option counts a DATA_FIN, so that a mapping repeated with a DATA_FIN that it
 // first came without can be seen to be the same.

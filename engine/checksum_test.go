@@ -138,3 +138,13 @@ func BenchmarkChecksum64K(b *testing.B) {
 		dssChecksum(1, 1, 65535, p)
 	}
 }
+
+func TestChecksumWithoutFIN(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		p := rapid.SliceOfN(rapid.Byte(), 1, 100).Draw(t, "payload")
+		dsn, ssn := rapid.Uint64().Draw(t, "dsn"), rapid.Uint32().Draw(t, "ssn")
+		n := uint16(len(p))
+		with := dssChecksum(dsn, ssn, n+1, p)
+		require.Equal(t, sumKey(^dssChecksum(dsn, ssn, n, p)), sumKey(^WithoutFIN(with)))
+	})
+}

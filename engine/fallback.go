@@ -16,27 +16,89 @@ type fallback struct {
 	failSent bool // MP_FAIL went out
 }
 
-// HandlePlain says that a subflow delivers bytes or acknowledgements without any MPTCP signal, where
-// one was due. On the first and only subflow, before the peer's first DSS, that is a fallback. Later
-// it is none: "If a subflow breaks during operation, [...] the subflow SHOULD be treated as broken and
-// closed with a RST, since no data can be delivered to the application layer and no fallback signal
-// can be reliably sent" (RFC 8684 section 3.7).
+// FallBack says that the handshake of the first subflow has come to plain TCP, and why. It follows AddFlow
+// at once. The peer's key need not be known.
+func (c *Conn) FallBack(now time.Duration, id PathID, why extapi.FallbackReason) {
+	if s := c.flow(id); s != nil && !c.fall.infinite {
+		c.goPlain(now, s, why)
+	}
+}
+
+// FellBack says whether the connection is plain TCP, or is to be as soon as the peer knows.
+func (c *Conn) FellBack() bool { return c.fall.infinite }
+
+// HandlePlain says that the peer's TCP acknowledges data of ours without any DATA_ACK, from the first such
+// acknowledgement on: options do not pass. "In the case of such an ACK being received on the first subflow
+// [...] before any additional subflows are added, the implementation MUST drop out of MPTCP mode and fall
+// back to regular TCP"; any other subflow is closed with a RST (RFC 8684 section 3.7).
 func (c *Conn) HandlePlain(now time.Duration, id PathID) {
 	s := c.flow(id)
 	if s == nil || c.fall.infinite {
 		return
 	}
-	if len(c.flows) == 1 && s.p.Initial && !s.signalled && c.contiguous() && s.p.Carrier != extapi.CarrierStream {
-		reason := extapi.FallbackStripped
-		if !c.established {
-			reason = extapi.FallbackThirdAck
-		}
-		c.fallBack(now, s, reason)
-		s.rx.setInfinite(c.rcv.q.rcvNxt())
-		c.drain(now, s)
+	c.stripped(now, s)
+}
+
+// stripped leaves Multipath TCP where that is possible, and the subflow where not.
+func (c *Conn) stripped(now time.Duration, s *subflow) {
+	if !c.alone(s) || !c.contiguous() {
+		c.abortFlow(now, s, ResetMiddlebox, &ProtocolError{Section: "RFC 8684 section 3.7", Detail: "something on the path strips options"})
 		return
 	}
-	c.abortFlow(now, s, ResetMiddlebox, nil)
+	reason := extapi.FallbackStripped
+	if !c.established {
+		reason = extapi.FallbackThirdAck
+	}
+	c.goPlain(now, s, reason)
+}
+
+// alone says whether s is the only subflow that there has been, on a carrier that has plain TCP below it.
+func (c *Conn) alone(s *subflow) bool {
+	return c.nextID == s.id && s.p.Initial && s.p.Carrier != extapi.CarrierStream
+}
+
+// goPlain makes s plain TCP in both directions.
+func (c *Conn) goPlain(now time.Duration, s *subflow, why extapi.FallbackReason) {
+	c.fallBack(now, s, why)
+	if !c.remoteKnown {
+		c.rcv.begin(1, c.cfg) // any number will do: none is ever sent
+	}
+	s.rx.setInfinite(c.rcv.q.rcvNxt())
+	c.drain(now, s)
+}
+
+// unmappedWait is how long bytes wait for a mapping, which a box on the path may have moved to a later segment
+// of the same burst. Linux does not wait.
+const unmappedWait = 500 * time.Millisecond
+
+// awaitMapping starts to wait, or stops.
+func (c *Conn) awaitMapping(now time.Duration, s *subflow) {
+	switch {
+	case s.rx.unmapped() == 0 || s.rx.exact:
+		s.unmapped = 0
+	case s.unmapped == 0:
+		s.unmapped = now + unmappedWait
+		c.time.arm(s.unmapped)
+	}
+}
+
+// checkUnmapped ends the wait for mappings. What strips them did not do so from the beginning: a re-route.
+// "the subflow SHOULD be treated as broken and closed with a RST, since no data can be delivered to the
+// application layer and no fallback signal can be reliably sent" (RFC 8684 section 3.7). As long as there
+// has been one subflow only, and every byte before these is in order, they can be delivered: as Linux does,
+// the connection goes on as TCP.
+func (c *Conn) checkUnmapped(now time.Duration) {
+	for i := len(c.flows) - 1; i >= 0 && !c.closed(); i-- {
+		s := c.flows[i]
+		switch {
+		case s.unmapped == 0:
+		case s.unmapped > now:
+			c.time.arm(s.unmapped)
+		default:
+			s.unmapped = 0
+			c.stripped(now, s)
+		}
+	}
 }
 
 // contiguous says whether the only subflow carries the data sequence space without a hole, so that

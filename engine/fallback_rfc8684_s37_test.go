@@ -72,17 +72,86 @@ func TestThirdAckWithoutOptions(t *testing.T) {
 }
 
 // "If a subflow breaks during operation, [...] the subflow SHOULD be treated as broken and closed with
-// a RST [...] with a "Middlebox interference" reason code."
+// a RST": where it is the only one that there has been, and nothing is missing, it goes on as TCP instead.
 func TestOptionsStrippedMidway(t *testing.T) {
 	s, f := single(t, false)
 	f.Sends(data(0, "hello"))
 	f.clear()
-	f.Sends(bare("?"))
+	f.Sends(payload(" world"))
+	s.wait(unmappedWait - time.Millisecond)
+	s.wantRead("hello")
+	require.Equal(t, extapi.FallbackNone, s.c.Info().Fallback, "a mapping may still come")
+	s.wait(time.Millisecond)
+	s.wantRead(" world")
+	require.Equal(t, extapi.FallbackStripped, s.c.Info().Fallback)
+	f.clear()
+	s.write("answer")
+	f.Wants("plain from here on", "infinite 0+6")
+}
+
+// A box that cuts segments may leave the option on a later piece.
+func TestMappingComesLate(t *testing.T) {
+	s, f := single(t, false)
+	f.Sends(payload("hel"))
+	s.wait(unmappedWait / 2)
+	f.Sends(says(options.DSS{HasMap: true, DSN64: true, DSN: s.remote(), SSN: 1, DataLen: 5}), payload("lo"))
+	s.wantRead("hello")
+	require.Equal(t, extapi.FallbackNone, s.c.Info().Fallback)
+	s.wait(time.Second)
+	require.Equal(t, extapi.FallbackNone, s.c.Info().Fallback)
+}
+
+// With "a Middlebox interference reason code", where another subflow has delivered too.
+func TestOptionsStrippedMidwayOnTheLastOfTwo(t *testing.T) {
+	s, f, g := double(t, false)
+	f.Sends(data(0, "hello"))
+	g.ends(errTest)
+	f.clear()
+	f.Sends(payload("?"))
+	s.wait(unmappedWait)
 	f.Wants("broken", "abort 6")
 	require.Equal(t, extapi.FallbackNone, s.c.Info().Fallback)
-	g := s.joined("10.0.2.1:5000")
-	g.Sends(data(5, " world"))
+	h := s.joined("10.0.2.1:5000")
+	h.Sends(data(5, " world"))
 	s.wantRead("hello world")
+}
+
+// The handshake of the first subflow came to plain TCP: the connection works without the peer's key.
+func TestPlainFromTheStart(t *testing.T) {
+	for _, client := range []bool{true, false} {
+		s := blankScript(t, client)
+		f := s.add(FlowParams{Initial: true, Local: labAddr("10.0.1.1:4000"), Remote: labAddr("10.0.1.2:80")})
+		f.clear()
+		s.c.FallBack(s.now, f.id, extapi.FallbackPeer)
+		require.True(t, s.c.FellBack())
+		require.Positive(t, s.c.Window(s.now), "there is a window to announce")
+		require.False(t, s.c.Advertise(s.now).Valid, "and no DATA_ACK")
+		f.Sends(payload("hello"))
+		s.wantRead("hello")
+		s.write("answer")
+		f.Wants("under no mapping that the flow would send", "infinite 0+6")
+		f.Sends(tcpFIN)
+		s.wantEOF("")
+		s.c.CloseWrite(s.now)
+		f.Wants("closed", "close")
+		f.ends(nil)
+		require.True(t, s.c.Done())
+		require.NoError(t, s.c.Err())
+		require.Equal(t, extapi.FallbackPeer, s.c.Info().Fallback)
+	}
+}
+
+// What the peer said before it knew of the fallback does no harm.
+func TestSignalsAfterAFallback(t *testing.T) {
+	s, f := single(t, true)
+	f.Sends(bare("x"))
+	f.clear()
+	f.Sends(
+		says(options.DSS{HasAck: true, Ack64: true, DataAck: s.local() + 1<<20}),
+		says(options.DSS{HasMap: true, DSN64: true, DSN: s.remote() + 1<<40, SSN: 2, DataLen: 5}),
+		option(options.AddAddr{AddrID: 3, Addr: labAddr("10.0.9.9:1").Addr()}), payload("y"))
+	s.wantRead("xy")
+	f.Wants("nothing")
 }
 
 func TestOptionsStrippedOnOneOfTwo(t *testing.T) {
@@ -273,7 +342,6 @@ func TestFallbackBetweenTwoEngines(t *testing.T) {
 			l.run(10*time.Millisecond, func() bool { return false })
 			tt.damage(a, b)
 			l.client.c.established = false // the server's first segment would have told
-			l.client.c.flow(a.id).signalled, l.server.c.flow(b.id).signalled = false, false
 			want := labBytes(300 << 10)
 			l.client.out, l.client.fin = want, true
 			l.server.out, l.server.fin = want, true

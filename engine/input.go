@@ -17,11 +17,10 @@ func (c *Conn) HandleDSS(now time.Duration, id PathID, d *options.DSS) {
 		return
 	}
 	s.tx.lastRx = now
-	s.signalled = true
 	if c.cfg.Client && s.p.Initial && !c.established || s.state == extapi.StateJoining {
 		c.HandleEstablished(now, id)
 	}
-	if d.HasAck {
+	if d.HasAck && !c.fall.infinite { // after a fallback it was sent before the peer knew
 		ack := d.DataAck
 		if !d.Ack64 {
 			ack = seqnum.Expand32(c.snd.una, uint32(ack))
@@ -30,7 +29,7 @@ func (c *Conn) HandleDSS(now time.Duration, id PathID, d *options.DSS) {
 			return
 		}
 	}
-	if d.HasMap && s.state != extapi.StateClosed {
+	if d.HasMap && !s.rx.infinite && s.state != extapi.StateClosed {
 		c.takeMapping(now, s, d)
 	}
 }
@@ -171,9 +170,10 @@ func (c *Conn) drain(now time.Duration, s *subflow) {
 		dup = c.rcv.insert(dsn, p) || dup
 	}
 	if s.rx.unmapped() > maxUnmapped {
-		c.abortFlow(now, s, ResetMiddlebox, &ProtocolError{Section: "RFC 8684 section 3.7", Detail: "bytes without a mapping: something on the path strips options"})
+		c.stripped(now, s)
 		return
 	}
+	c.awaitMapping(now, s)
 	c.takeFIN(now, s)
 	c.moved(now)
 	c.received(now, s, dup)

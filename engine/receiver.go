@@ -118,6 +118,20 @@ func (c *Conn) ackValue(now time.Duration) Ack {
 	return Ack{Valid: true, DataAck: next, Window: c.rcv.win.advertise(next, c.rcv.q.buffered())}
 }
 
+// Advertise is the DATA_ACK and the window as they stand, for a carrier whose every segment has room for
+// both: it asks when a segment leaves, and what it is told counts as told to the peer.
+func (c *Conn) Advertise(now time.Duration) Ack { return c.ackValue(now) }
+
+// Window is the receive window as it stands, in bytes beyond what is acknowledged: beyond the DATA_ACK, or,
+// after a fallback, beyond what TCP acknowledges. Asking does not count as telling the peer.
+func (c *Conn) Window(now time.Duration) int64 {
+	w := &c.rcv.win
+	acked, owed := w.acked, w.owed
+	n := w.advertise(c.rcv.ackNext(), c.rcv.q.buffered())
+	w.acked, w.owed = acked, owed
+	return n
+}
+
 // maxRTT is the longest round-trip time of the subflows; 0 while none knows its own.
 func (c *Conn) maxRTT() time.Duration {
 	var m time.Duration

@@ -18,6 +18,9 @@ func (c *Conn) HandleOption(now time.Duration, id PathID, o options.Option) {
 		return
 	}
 	s.tx.lastRx = now
+	if c.fall.infinite && !ends(o) {
+		return
+	}
 	switch o := o.(type) {
 	case options.AddAddr:
 		c.takeAddAddr(now, s, o)
@@ -32,6 +35,15 @@ func (c *Conn) HandleOption(now time.Duration, id PathID, o options.Option) {
 	case options.TCPRst:
 		s.err = &ResetError{Reason: ResetReason(o.Reason), Transient: o.Transient, Remote: true, Path: s.id}
 	}
+}
+
+// ends says whether an option counts after a fallback too, having been sent before the peer knew.
+func ends(o options.Option) bool {
+	switch o.(type) {
+	case options.MPFail, options.Fastclose, options.TCPRst:
+		return true
+	}
+	return false
 }
 
 // takeFastclose ends the connection when the peer proves with our key that it is the peer (RFC 8684

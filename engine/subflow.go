@@ -25,14 +25,14 @@ type subflow struct {
 	err   error
 
 	announced  bool // SubflowEstablished was reported
-	signalled  bool // a DSS has come: options pass
 	finSent    bool
 	finRcvd    bool
 	penalised  time.Duration // until when its Limit is lowered; 0: it is not
 	questioned time.Duration // until when it has to answer a probe, its address having been withdrawn; 0: no
 	prioSince  time.Duration // start of the second that prios counts in
 	prios      int
-	replacedBy PathID // the probe that took this stale flow's path over
+	unmapped   time.Duration // until when bytes without a mapping wait for one; 0: there are none
+	replacedBy PathID        // the probe that took this stale flow's path over
 }
 
 // flowProgress is what stall detection looks at (stale.go).

@@ -41,6 +41,7 @@ func (c *Conn) HandleTimeout(now time.Duration) {
 	c.resendSignals(now)
 	c.checkIdle(now)
 	c.checkJoining(now)
+	c.checkUnmapped(now)
 	c.checkTimeouts(now)
 	c.checkTrim(now)
 	if !c.closed() {
