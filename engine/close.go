@@ -149,7 +149,9 @@ func (c *Conn) Close(now time.Duration) {
 	c.checkClosed(now)
 }
 
-// Abort ends the connection at once with MP_FASTCLOSE on every subflow (RFC 8684 section 3.5).
+// Abort ends the connection at once with MP_FASTCLOSE on every subflow (RFC 8684 section 3.5): on the one that
+// works best with an ACK that is repeated until it is answered (option A there), if the carrier is one that
+// loses segments, on the others with a RST.
 func (c *Conn) Abort(now time.Duration, r ResetReason) {
 	c.fastclose(now, r, &ResetError{Reason: r})
 }
@@ -158,9 +160,19 @@ func (c *Conn) fastclose(now time.Duration, r ResetReason, err error) {
 	if c.closing.ended {
 		return
 	}
+	best := c.fastest()
+	if best == nil {
+		best = c.ackFlow()
+	}
 	for _, s := range c.flows {
-		if c.remoteKnown && s.open() {
-			s.f.Signal(now, options.Fastclose{ReceiverKey: uint64(c.keys.Remote)})
+		if !c.remoteKnown || !s.open() || c.fall.infinite {
+			s.f.Abort(now, r)
+			continue
+		}
+		s.f.Signal(now, options.Fastclose{ReceiverKey: uint64(c.keys.Remote)})
+		if s == best && s.p.Carrier == extapi.CarrierWire {
+			s.f.Close(now)
+			continue
 		}
 		s.f.Abort(now, r)
 	}

@@ -118,6 +118,7 @@ func (c *Conn) fallBack(now time.Duration, s *subflow, reason extapi.FallbackRea
 	c.fall.reason, c.fall.infinite = reason, true
 	c.event(extapi.ConnFellBack{Reason: reason})
 	c.id.carrier = extapi.CarrierTCP
+	c.rcv.unbounded = true
 	c.paths.stop(now)
 	// No DATA_ACK comes any more: what the subflow has taken it delivers, as TCP does.
 	c.settlePlain(now)

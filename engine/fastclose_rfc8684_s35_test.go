@@ -3,19 +3,20 @@ package engine
 import (
 	"testing"
 
+	"github.com/mptcp-go/mptcp/extapi"
 	"github.com/mptcp-go/mptcp/options"
 	"github.com/stretchr/testify/require"
 )
 
-// Option R of section 3.5: "Host A sends a RST containing the MP_FASTCLOSE option on all subflows,
-// containing the key of Host B".
+// Option A of section 3.5 on one subflow ("Host A sends an ACK containing the MP_FASTCLOSE option on one
+// subflow"), option R on the others.
 func TestAbortSendsFastclose(t *testing.T) {
 	s, f, g := double(t, true)
 	s.write("lost")
 	f.clear()
 	s.c.Abort(s.now, ResetProhibited)
-	f.Wants("both", "MP_FASTCLOSE", "abort 3")
-	g.Wants("both", "MP_FASTCLOSE", "abort 3")
+	f.Wants("on an ACK", "MP_FASTCLOSE", "close")
+	g.Wants("on a RST", "MP_FASTCLOSE", "abort 3")
 	require.True(t, s.c.Done())
 	require.False(t, s.c.Drained(), "nobody may think that it was delivered")
 	var r *ResetError
@@ -29,6 +30,15 @@ func TestAbortSendsFastclose(t *testing.T) {
 	require.Equal(t, "conn_closed", names[len(names)-1])
 	_, ok := s.c.Next()
 	require.False(t, ok)
+}
+
+// Over a carrier that loses nothing there is nothing to repeat.
+func TestAbortOnTheStreamCarrier(t *testing.T) {
+	s := newScript(t, true)
+	f := s.add(FlowParams{Initial: true, Carrier: extapi.CarrierStream, Local: labAddr("10.0.1.1:4000"), Remote: labAddr("10.0.1.2:80")})
+	f.clear()
+	s.c.Abort(s.now, ResetProhibited)
+	f.Wants("at once", "MP_FASTCLOSE", "abort 3")
 }
 
 func TestFastcloseOfThePeer(t *testing.T) {

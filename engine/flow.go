@@ -26,7 +26,9 @@ type Flow interface {
 	Ack(now time.Duration, a Ack)
 	// Signal queues an option other than DSS mappings; options of one flow leave in order.
 	Signal(now time.Duration, o options.Option)
-	// Close sends a FIN once everything queued has left. The carrier still delivers what arrives.
+	// Close sends a FIN once everything queued has left. The carrier still delivers what arrives. Right after
+	// a Signal of MP_FASTCLOSE it means to drop what is queued and to repeat that option until the peer
+	// resets the subflow (RFC 8684 section 3.5, option A): only carriers that lose segments are asked to.
 	Close(now time.Duration)
 	// Abort drops what is queued and resets the subflow with this reason (RFC 8684 section 3.6).
 	Abort(now time.Duration, r ResetReason)

@@ -108,7 +108,7 @@ func (c *Conn) takeMapping(now time.Duration, s *subflow, d *options.DSS) {
 		c.abortFlow(now, s, ResetProtocol, &ProtocolError{Section: "RFC 8684 section 3.3.3", Detail: "data beyond the DATA_FIN"})
 		return
 	}
-	if n > 0 && !c.inWindow(dsn, n) {
+	if n > 0 && s.rx.exact && !c.inWindow(dsn, n) {
 		c.abortFlow(now, s, ResetProtocol, &ProtocolError{Section: "RFC 8684 section 3.3.5", Detail: "mapping outside the receive window"})
 		return
 	}

@@ -21,6 +21,7 @@ type receiver struct {
 	last      PathID // the flow that delivered last: acknowledgements go back there
 	delivered uint64 // bytes that the application has read
 	discard   bool   // CloseRead: what arrives is acknowledged and dropped
+	unbounded bool   // after a fallback TCP alone keeps the window
 	lostData  bool   // data was dropped that the application never read
 
 	fin      uint64 // data sequence number of the peer's DATA_FIN
@@ -36,8 +37,16 @@ func (r *receiver) begin(first uint64, cfg Config) {
 	r.win.start(first, initialWindow)
 }
 
-// insert puts a piece of data where it belongs and says whether it was (partly) a copy.
+// insert puts a piece of data where it belongs and says whether it was (partly) a copy. What lies beyond the
+// window is dropped, and not DATA_ACKed (RFC 8684 section 3.8).
 func (r *receiver) insert(dsn uint64, p pool.Ref) (dup bool) {
+	if n := inWindow(dsn, p.Len(), r.win.rightEdge()); n < p.Len() && !r.unbounded {
+		if n == 0 {
+			p.Release()
+			return false
+		}
+		p.B = p.B[:n]
+	}
 	end := dsn + uint64(p.Len())
 	fresh, old, _ := r.q.insert(dsn, p)
 	if r.discard && fresh > 0 {

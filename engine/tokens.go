@@ -61,6 +61,17 @@ func (t *Tokens[T]) NewKey(v T) (Key, error) {
 	return 0, ErrTokens
 }
 
+// Enter takes a key that was not drawn here: one that a stateless answer to a SYN was made of. False: its
+// token is taken, or the table is full.
+func (t *Tokens[T]) Enter(k Key, v T) bool {
+	token := k.Token()
+	if _, taken := t.m[token]; taken || k == 0 || t.max > 0 && len(t.m) >= t.max {
+		return false
+	}
+	t.m[token] = tokenEntry[T]{key: k, value: v}
+	return true
+}
+
 // Lookup is what the token leads to.
 func (t *Tokens[T]) Lookup(token uint32) (T, bool) {
 	e, ok := t.m[token]

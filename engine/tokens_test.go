@@ -159,3 +159,18 @@ func TestTokensModel(t *testing.T) {
 		}
 	})
 }
+
+// A key that a stateless answer was made of is entered once its client has come back with it.
+func TestTokensTakeKeysMadeElsewhere(t *testing.T) {
+	tab := NewTokens[string](nil, 2)
+	require.False(t, tab.Enter(0, "none"))
+	require.True(t, tab.Enter(7, "seven"))
+	require.False(t, tab.Enter(7, "again"), "its token is taken")
+	v, ok := tab.Lookup(Key(7).Token())
+	require.True(t, ok)
+	require.Equal(t, "seven", v)
+	require.True(t, tab.Enter(8, "eight"))
+	require.False(t, tab.Enter(9, "nine"), "the table is full")
+	tab.Remove(7)
+	require.True(t, tab.Enter(9, "nine"))
+}
