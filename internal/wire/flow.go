@@ -1,0 +1,284 @@
+package wire
+
+import (
+	"time"
+
+	"github.com/mptcp-go/mptcp/engine"
+	"github.com/mptcp-go/mptcp/extapi"
+	"github.com/mptcp-go/mptcp/internal/pool"
+	"github.com/mptcp-go/mptcp/internal/wire/packet"
+	"github.com/mptcp-go/mptcp/internal/wire/tcp"
+)
+
+// Flow is one subflow: it turns what the engine sends into segments with options, and segments into what
+// the engine takes. Its methods are of two kinds: those of engine.Flow, which the engine calls, and those
+// of the owner, which moves segments and time. The same lock guards both.
+type Flow struct {
+	c   *tcp.Conn
+	cfg Config
+	eng *engine.Conn // nil until Attach
+	id  engine.PathID
+
+	hs  handshake
+	got received // of the segment that is being handled
+	in  inbox    // what it brought, for the engine
+	tx  txMappings
+	sig signals
+	fin dataFIN
+	rst resetState
+	fc  fastclose
+
+	peerAck  uint64        // the peer's DATA_ACK, promoted to 64 bits
+	dataSent bool          // payload has left
+	dataAck  bool          // payload of ours was acknowledged together with a DATA_ACK: DSS options pass
+	probing  bool          // Probe waits for its answer
+	progress time.Duration // when the peer was last heard of
+	acked    int64         // bytes that its TCP has acknowledged
+}
+
+var _ engine.Flow = (*Flow)(nil)
+
+// handler and extension are the faces that a Flow shows to its tcp.Conn.
+type (
+	handler   Flow
+	extension Flow
+)
+
+var (
+	_ tcp.Handler   = (*handler)(nil)
+	_ tcp.Extension = (*extension)(nil)
+)
+
+func newFlow(cfg Config, hs handshake) *Flow {
+	f := &Flow{cfg: cfg, hs: hs}
+	if f.cfg.CapableSYNs <= 0 {
+		f.cfg.CapableSYNs = capableSYNs
+	}
+	f.cfg.TCP.Extension = (*extension)(f)
+	f.peerAck = hs.capable.Local.IDSN() + 1
+	if hs.role == roleJoin {
+		f.peerAck = hs.keys.Local.IDSN() + 1
+	}
+	return f
+}
+
+func (f *Flow) dial(now time.Duration) *Flow {
+	f.c = tcp.Dial(now, f.cfg.TCP, (*handler)(f))
+	return f
+}
+
+func (f *Flow) accept(now time.Duration, syn *packet.Segment) *Flow {
+	f.c = tcp.Accept(now, f.cfg.TCP, (*handler)(f), syn)
+	return f
+}
+
+// Dial opens the first subflow of a connection: c is engine.NewCapable's.
+func Dial(now time.Duration, cfg Config, c engine.Capable) *Flow {
+	return newFlow(cfg, handshake{role: roleCapable, client: true, capable: c}).dial(now)
+}
+
+// Accept answers the SYN of a first subflow: c is Opening.Negotiate's, with a key.
+func Accept(now time.Duration, cfg Config, c engine.Capable, syn *packet.Segment) *Flow {
+	return newFlow(cfg, handshake{role: roleCapable, capable: c}).accept(now, syn)
+}
+
+// DialPlain opens a plain TCP connection, for the reason given.
+func DialPlain(now time.Duration, cfg Config, why extapi.FallbackReason) *Flow {
+	return newFlow(cfg, handshake{role: rolePlain, client: true, why: why}).dial(now)
+}
+
+// AcceptPlain answers a SYN without Multipath TCP, for the reason given.
+func AcceptPlain(now time.Duration, cfg Config, why extapi.FallbackReason, syn *packet.Segment) *Flow {
+	return newFlow(cfg, handshake{role: rolePlain, why: why}).accept(now, syn)
+}
+
+// DialJoin opens a further subflow of a connection that has these keys, to answer an engine.JoinRequest.
+func DialJoin(now time.Duration, cfg Config, k engine.Keys, j *engine.JoinInitiator) *Flow {
+	return newFlow(cfg, handshake{role: roleJoin, client: true, keys: k, initiator: j}).dial(now)
+}
+
+// AcceptJoin answers the SYN of a further subflow: j is engine.Conn.AcceptJoin's. An error says that the
+// SYN does not fit; it is answered with Reject.
+func AcceptJoin(now time.Duration, cfg Config, k engine.Keys, j *engine.JoinResponder, syn *packet.Segment) (*Flow, error) {
+	synack, err := j.HandleSyn(Open(syn).Join)
+	if err != nil {
+		return nil, err
+	}
+	return newFlow(cfg, handshake{role: roleJoin, keys: k, responder: j, synack: synack}).accept(now, syn), nil
+}
+
+// Settled says whether the handshake is over, and what came of it.
+func (f *Flow) Settled() (Result, bool) { return f.hs.result, f.hs.settled }
+
+// Attach puts a flow whose handshake has settled without an error under an engine connection, and brings
+// what has arrived since. p need not name the carrier, the addresses or whether it is the first subflow;
+// of a join it is what engine.Conn.AcceptJoin gave, or what answers the JoinRequest. 0 says that the
+// connection takes no further subflow: the flow resets itself.
+func (f *Flow) Attach(now time.Duration, e *engine.Conn, p engine.FlowParams) engine.PathID {
+	h := &f.hs
+	p.Carrier, p.Local, p.Remote = extapi.CarrierWire, f.cfg.TCP.Local, f.cfg.TCP.Remote
+	p.Initial = h.role != roleJoin
+	p.Joining = h.role == roleJoin && h.client && !h.confirmed
+	if h.multipath() && h.role == roleCapable {
+		e.SetChecksum(h.capable.Checksum)
+		e.SetJoinInitial(!h.capable.NoInitialJoin)
+		e.SetRemote(now, h.capable.Remote)
+	}
+	f.eng = e
+	if f.id = e.AddFlow(now, f, p); f.id == 0 {
+		f.eng = nil
+		f.Abort(now, engine.ResetProhibited)
+		return 0
+	}
+	switch {
+	case h.role == roleJoin:
+	case !h.multipath():
+		e.FallBack(now, f.id, h.result.Fallback)
+	case !h.client:
+		e.HandleEstablished(now, f.id)
+	}
+	f.dispatch(now)
+	return f.id
+}
+
+// ID is the flow's name within its connection; 0 before Attach.
+func (f *Flow) ID() engine.PathID { return f.id }
+
+// HandleSegment takes a segment for the flow. p holds its payload, or is the zero Ref; one reference
+// passes.
+func (f *Flow) HandleSegment(now time.Duration, s *packet.Segment, p pool.Ref) {
+	f.c.HandleSegment(now, s, p)
+	f.after(now)
+}
+
+// HandleICMP takes an ICMP error that quotes a segment of the flow.
+func (f *Flow) HandleICMP(now time.Duration, e *packet.ICMPError) {
+	f.c.HandleICMP(now, e)
+	f.after(now)
+}
+
+// Next is when HandleTimeout is due; false: never.
+func (f *Flow) Next() (at time.Duration, ok bool) {
+	at, ok = f.c.Next()
+	for _, d := range [...]time.Duration{f.hs.again, f.sig.again, f.fc.again} {
+		if d != 0 && (!ok || d < at) {
+			at, ok = d, true
+		}
+	}
+	return at, ok
+}
+
+// HandleTimeout does what is due at now. Calling it early is harmless.
+func (f *Flow) HandleTimeout(now time.Duration) {
+	f.c.HandleTimeout(now)
+	f.joinTimeout(now)
+	f.signalTimeout(now)
+	f.fastcloseTimeout(now)
+	f.after(now)
+}
+
+// after ends every call of the owner's that may have moved the flow.
+func (f *Flow) after(now time.Duration) {
+	if f.rst.doomed {
+		f.rst.doomed = false
+		f.Abort(now, f.rst.reason)
+	}
+	f.dispatch(now)
+}
+
+// Poll gives out the next segment that is to leave: the caller provides out.Options with a capacity of 40
+// bytes, and calls until it says false. The payload stays valid until Sent.
+func (f *Flow) Poll(now time.Duration, out *packet.Segment) bool {
+	f.dispatch(now)
+	if f.c.Poll(now, out) {
+		return true
+	}
+	// A pure ACK has room for few options: what is left goes with the next one.
+	return f.more(now) && f.c.Poll(now, out)
+}
+
+// Sent says that everything polled has left.
+func (f *Flow) Sent(now time.Duration) { f.c.Sent(now) }
+
+// SetSuper sets the largest payload of a segment that is to be split on its way out; 0: none is.
+func (f *Flow) SetSuper(bytes int) { f.c.SetSuper(bytes) }
+
+// Done says that nothing more comes of the flow, not even an answer to a late segment: the owner forgets it.
+func (f *Flow) Done() bool { return f.c.Done() }
+
+// Conn is the TCP connection below, for what the owner wants to know or to set beyond the subflow's duties.
+func (f *Flow) Conn() *tcp.Conn { return f.c }
+
+// Room is how many payload bytes Send takes now.
+func (f *Flow) Room() int {
+	if f.held() {
+		return 0
+	}
+	return max(0, f.c.Room())
+}
+
+// held says that the flow carries no data: it is not open yet, or about to end.
+func (f *Flow) held() bool {
+	return !f.hs.settled || f.hs.joining() || f.rst.aborted || f.fc.waiting || f.hs.closing
+}
+
+// Send queues one mapping. A mapping beyond Room is taken as well.
+func (f *Flow) Send(now time.Duration, m engine.Mapping, p pool.Ref) {
+	if f.rst.aborted || f.fc.waiting || f.hs.closing {
+		p.Release()
+		return
+	}
+	if m.DataFIN && f.sendsCapable(f.tx.next()) {
+		m = f.splitFIN(now, m)
+	}
+	f.tx.push(m)
+	f.c.Queue(now, p)
+}
+
+// Ack carries the newest DATA_ACK and window at once: the engine says when that is due, and what leaves
+// meanwhile for other reasons has them anyway.
+func (f *Flow) Ack(now time.Duration, a engine.Ack) {
+	switch {
+	case f.rst.aborted || f.fc.waiting || !a.Valid:
+	case f.hs.role == roleCapable && !f.hs.client && !f.in.heard:
+		// The client has said nothing yet that would be acknowledged. Its first data is likely to come
+		// within the time of a delayed ACK, and then takes along what shows it that DSS options pass.
+		f.c.Ack(now)
+	default:
+		f.c.AckNow(now)
+	}
+}
+
+// Probe asks for a sign of life with a TCP keep-alive.
+func (f *Flow) Probe(now time.Duration) {
+	f.probing = true
+	f.c.KeepAlive(now)
+}
+
+// Limit caps the bytes in flight; 0 lifts the cap.
+func (f *Flow) Limit(bytes int64) { f.c.Limit(bytes) }
+
+// Close sends a FIN once everything queued has left. After a Signal of MP_FASTCLOSE it sends that on an
+// ACK instead, until it is answered (option A of RFC 8684 section 3.5).
+func (f *Flow) Close(now time.Duration) {
+	switch {
+	case f.rst.aborted || f.hs.closing || f.fc.waiting:
+	case f.fc.set:
+		f.fastclose(now)
+	default:
+		f.hs.closing = true
+		f.c.Close(now)
+	}
+}
+
+// Abort resets the subflow. The RST says why, and carries MP_FASTCLOSE and MP_FAIL if they are due.
+func (f *Flow) Abort(now time.Duration, r engine.ResetReason) {
+	if f.rst.aborted {
+		return
+	}
+	f.rst.aborted, f.rst.reason = true, r
+	f.fc.waiting, f.fc.again, f.hs.again, f.sig.again = false, 0, 0, 0
+	f.in.drop()
+	f.tx.drop()
+	f.c.Abort(now)
+}
