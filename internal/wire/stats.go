@@ -12,8 +12,8 @@ func (f *Flow) Stats(time.Duration) engine.FlowStats {
 	return engine.FlowStats{
 		SRTT: known(s.Perf.SmoothedRTT), RTTVar: known(s.Path.RTTVar), MinRTT: known(s.Path.MinRTT),
 		CWnd:          s.Perf.CurCwnd,
-		InFlight:      s.Perf.Unacked,
-		Unsent:        s.Perf.CurAppWQueue,
+		InFlight:      int64(s.App.SndNxt - s.App.SndUna),
+		Unsent:        s.App.CurAppWQueue,
 		DeliveryRate:  s.Path.DeliveryRate,
 		Acked:         f.acked,
 		Retransmitted: int64(s.Perf.OctetsRetrans),
