@@ -16,14 +16,6 @@ type fallback struct {
 	failSent bool // MP_FAIL went out
 }
 
-// FallBack says that the handshake of the first subflow has come to plain TCP, and why. It follows AddFlow
-// at once. The peer's key need not be known.
-func (c *Conn) FallBack(now time.Duration, id PathID, why extapi.FallbackReason) {
-	if s := c.flow(id); s != nil && !c.fall.infinite {
-		c.goPlain(now, s, why)
-	}
-}
-
 // FellBack says whether the connection is plain TCP, or is to be as soon as the peer knows.
 func (c *Conn) FellBack() bool { return c.fall.infinite }
 
@@ -46,7 +38,7 @@ func (c *Conn) stripped(now time.Duration, s *subflow) {
 		return
 	}
 	reason := extapi.FallbackStripped
-	if !c.established {
+	if !c.established && !c.cfg.Client {
 		reason = extapi.FallbackThirdAck
 	}
 	c.goPlain(now, s, reason)

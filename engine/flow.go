@@ -85,12 +85,13 @@ type FlowParams struct {
 	Kind              extapi.LinkKind
 	Cost              int
 	Role              extapi.Role
-	Backup            bool   // we asked for backup (B in our MP_JOIN)
-	PeerBackup        bool   // the peer asked for it
-	Attempt           uint32 // the JoinRequest that this flow answers; 0: none (first subflow, or the peer's join)
-	Initial           bool   // the connection's first subflow (MP_CAPABLE)
-	Accepted          bool   // the peer joined it: the path planner did not ask for it
-	Joining           bool   // our join is complete but the fourth message has not come: no data yet
+	Backup            bool                  // we asked for backup (B in our MP_JOIN)
+	PeerBackup        bool                  // the peer asked for it
+	Attempt           uint32                // the JoinRequest that this flow answers; 0: none (first subflow, or the peer's join)
+	Initial           bool                  // the connection's first subflow (MP_CAPABLE)
+	Accepted          bool                  // the peer joined it: the path planner did not ask for it
+	Fallback          extapi.FallbackReason // of the first subflow: its handshake has come to plain TCP, for this reason
+	Joining           bool                  // our join is complete but the fourth message has not come: no data yet
 }
 
 // JoinRequest asks the driver to open a subflow: connect from Path.Local (port 0: any; invalid

@@ -139,10 +139,13 @@ func (c *Conn) AddFlow(now time.Duration, f Flow, p FlowParams) PathID {
 		}
 		c.paths.opened(now, p.Attempt, s.id, p)
 	}
-	if s.state == extapi.StateActive {
+	switch {
+	case p.Fallback != extapi.FallbackNone:
+		c.goPlain(now, s, p.Fallback)
+	case s.state == extapi.StateActive:
 		c.activate(now, s)
 		c.retireReplaced(now, s)
-	} else {
+	default:
 		c.time.arm(now + joinConfirm)
 	}
 	if !c.cfg.Client && !c.established {

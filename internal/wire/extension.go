@@ -197,6 +197,10 @@ func (f *Flow) takeSignals() {
 	}
 }
 
+// maxNaked is how many data segments without options it takes: a box that cuts segments may leave them on
+// one piece alone.
+const maxNaked = 4
+
 // lookForStripping notices a path that takes our options away: "If, however, an ACK is received for data
 // (not just for the SYN) without a DSS option containing a Data ACK, the sender determines that the path is
 // not MPTCP capable" (section 3.7). Other options of Multipath TCP show that it is; an ADD_ADDR leaves no
@@ -208,7 +212,10 @@ func (f *Flow) lookForStripping(in *tcp.Incoming) {
 	if !f.got.any() && in.Len > 0 {
 		f.sig.fail.set = false // the peer has fallen back as well
 	}
-	if f.dataSent && !f.dataAck && in.Ack > 1 && !f.got.any() {
+	if !f.dataSent || f.dataAck || in.Ack <= 1 || f.got.any() {
+		return
+	}
+	if f.naked++; in.Len == 0 || f.naked >= maxNaked {
 		f.dataAck = true // once is enough
 		f.in.put(item{kind: itemPlain})
 	}

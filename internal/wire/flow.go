@@ -31,6 +31,7 @@ type Flow struct {
 	peerAck  uint64        // the peer's DATA_ACK, promoted to 64 bits
 	dataSent bool          // payload has left
 	dataAck  bool          // payload of ours was acknowledged together with a DATA_ACK: DSS options pass
+	naked    int           // data segments that acknowledged payload without it
 	probing  bool          // Probe waits for its answer
 	progress time.Duration // when the peer was last heard of
 	acked    int64         // bytes that its TCP has acknowledged
@@ -117,7 +118,7 @@ func (f *Flow) Settled() (Result, bool) { return f.hs.result, f.hs.settled }
 func (f *Flow) Attach(now time.Duration, e *engine.Conn, p engine.FlowParams) engine.PathID {
 	h := &f.hs
 	p.Carrier, p.Local, p.Remote = extapi.CarrierWire, f.cfg.TCP.Local, f.cfg.TCP.Remote
-	p.Initial = h.role != roleJoin
+	p.Initial, p.Fallback = h.role != roleJoin, h.result.Fallback
 	p.Joining = h.role == roleJoin && h.client && !h.confirmed
 	if h.multipath() && h.role == roleCapable {
 		e.SetChecksum(h.capable.Checksum)
@@ -130,11 +131,7 @@ func (f *Flow) Attach(now time.Duration, e *engine.Conn, p engine.FlowParams) en
 		f.Abort(now, engine.ResetProhibited)
 		return 0
 	}
-	switch {
-	case h.role == roleJoin:
-	case !h.multipath():
-		e.FallBack(now, f.id, h.result.Fallback)
-	case !h.client:
+	if h.role == roleCapable && h.multipath() && !h.client {
 		e.HandleEstablished(now, f.id)
 	}
 	f.dispatch(now)

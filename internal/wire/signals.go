@@ -41,6 +41,9 @@ func (f *Flow) Signal(now time.Duration, o options.Option) {
 	}
 	switch o := o.(type) {
 	case options.DSS:
+		if !f.hs.multipath() {
+			return
+		}
 		f.fin = dataFIN{set: true, dss: o}
 		f.c.AckNow(now)
 		return
@@ -101,9 +104,11 @@ func (f *Flow) signalTimeout(now time.Duration) {
 
 // more asks for another ACK where the last one could not carry everything.
 func (f *Flow) more(now time.Duration) bool {
-	switch {
-	case f.rst.aborted || f.eng == nil || f.held() && !f.hs.closing:
+	if f.eng == nil || f.rst.aborted || f.fc.waiting || f.hs.joining() {
 		return false
+	}
+	f.fin.set = f.fin.set && !f.eng.FellBack()
+	switch {
 	case f.fin.set:
 		f.c.AckNow(now)
 		return true
