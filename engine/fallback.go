@@ -34,7 +34,7 @@ func (c *Conn) HandlePlain(now time.Duration, id PathID) {
 // stripped leaves Multipath TCP where that is possible, and the subflow where not.
 func (c *Conn) stripped(now time.Duration, s *subflow) {
 	if !c.alone(s) || !c.contiguous() {
-		c.abortFlow(now, s, ResetMiddlebox, &ProtocolError{Section: "RFC 8684 section 3.7", Detail: "something on the path strips options"})
+		c.abortFlow(now, s, ResetMiddlebox, nil)
 		return
 	}
 	reason := extapi.FallbackStripped

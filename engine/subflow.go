@@ -446,12 +446,13 @@ func (c *Conn) lastPathError() error {
 	return ErrNoPath
 }
 
-// refusedReset says whether the peer reset the subflow for a reason that lasts: "administratively
-// prohibited" and the like, without the T flag (RFC 8684 section 3.6).
+// refusedReset says whether a subflow was reset for a reason that lasts: by the peer, as "administratively
+// prohibited" and the like without the T flag (RFC 8684 section 3.6), or by either side because something on
+// the path interferes.
 func refusedReset(err error) bool {
 	var r *ResetError
-	if !errors.As(err, &r) || !r.Remote || r.Transient {
+	if !errors.As(err, &r) || r.Transient {
 		return false
 	}
-	return r.Reason == ResetProhibited || r.Reason == ResetProtocol || r.Reason == ResetMiddlebox
+	return r.Reason == ResetMiddlebox || r.Remote && (r.Reason == ResetProhibited || r.Reason == ResetProtocol)
 }

@@ -13,13 +13,13 @@ func mbit(n int64) int64 { return n * 1e6 / 8 }
 // one is a world with one path.
 func one(t testing.TB, seed uint64, with ...func(h *host)) (*world, *route) {
 	w := newWorld(t, seed, with...)
-	return w, w.connect("10.0.1.1", "10.0.1.2", route{delay: 5 * time.Millisecond, rate: mbit(100)})
+	return w, w.connect("10.0.1.1", "10.0.1.2", route{delay: 5 * time.Millisecond, rate: mbit(100), queue: 30 * time.Millisecond})
 }
 
 // two has two.
 func two(t testing.TB, seed uint64, with ...func(h *host)) (w *world, a, b *route) {
 	w, a = one(t, seed, with...)
-	return w, a, w.connect("10.0.2.1", "10.0.1.2", route{delay: 10 * time.Millisecond, rate: mbit(50)})
+	return w, a, w.connect("10.0.2.1", "10.0.1.2", route{delay: 10 * time.Millisecond, rate: mbit(50), queue: 30 * time.Millisecond})
 }
 
 func TestTransferOverOnePath(t *testing.T) {
