@@ -68,13 +68,13 @@ func (e *extension) Append(now time.Duration, o *tcp.Outgoing, dst []byte, budge
 	}
 	if o.Len > 0 && o.Kind != tcp.KindPROBE {
 		f.dataSent = true
-		return f.appendData(o, dst, budget, a)
+		return f.appendData(now, o, dst, budget, a)
 	}
-	return f.appendPure(o, dst, budget, a)
+	return f.appendPure(now, o, dst, budget, a)
 }
 
 // appendData appends the options of a segment with payload.
-func (f *Flow) appendData(o *tcp.Outgoing, dst []byte, budget int, a engine.Ack) []byte {
+func (f *Flow) appendData(now time.Duration, o *tcp.Outgoing, dst []byte, budget int, a engine.Ack) []byte {
 	from := len(dst)
 	m := f.tx.declare(o.Off, o.Len)
 	switch {
@@ -86,9 +86,9 @@ func (f *Flow) appendData(o *tcp.Outgoing, dst []byte, budget int, a engine.Ack)
 		// Of an infinite mapping "The checksum, in such a case, will also be set to 0" (section 3.3.1).
 		d.HasChecksum = m.hasSum || m.kind == infinite && f.hs.capable.Checksum
 		d.Checksum = m.sum
-		dst = fit(dst, withAck(d, a, budget), budget)
+		dst = fitDSS(dst, withAck(d, a, budget), budget)
 	}
-	return f.sig.append(dst, budget-(len(dst)-from), false)
+	return f.sig.append(now, dst, budget-(len(dst)-from), false)
 }
 
 // withAck adds the DATA_ACK to a DSS, as far as there is room. It is always 8 bytes long: "If data is
@@ -105,26 +105,26 @@ func withAck(d options.DSS, a engine.Ack, budget int) options.DSS {
 }
 
 // appendPure appends the options of a segment without payload.
-func (f *Flow) appendPure(o *tcp.Outgoing, dst []byte, budget int, a engine.Ack) []byte {
+func (f *Flow) appendPure(now time.Duration, o *tcp.Outgoing, dst []byte, budget int, a engine.Ack) []byte {
 	from := len(dst)
 	lone := o.Kind == tcp.KindACK
 	if f.eng != nil && f.eng.FellBack() {
-		return f.sig.append(dst, budget, lone) // MP_FAIL, if it has to be said
+		return f.sig.append(now, dst, budget, lone) // MP_FAIL, if it has to be said
 	}
 	if f.sendsCapable(o.Off) && !(f.fin.set && f.hs.third) {
 		dst = f.appendThird(dst, budget)
-		return f.sig.append(dst, budget-(len(dst)-from), lone)
+		return f.sig.append(now, dst, budget-(len(dst)-from), lone)
 	}
 	if f.fin.set && lone {
 		f.fin.set = false
-		return fit(dst, withAck(f.fin.dss, a, budget), budget)
+		return fitDSS(dst, withAck(f.fin.dss, a, budget), budget)
 	}
 	f.sig.unfit(budget)
 	ack := withAck(options.DSS{}, a, budget)
 	if n := f.sig.next(); ack.HasAck && (n == 0 || n+ack.Len() <= budget) {
-		dst = fit(dst, ack, budget)
+		dst = fitDSS(dst, ack, budget)
 	}
-	return f.sig.append(dst, budget-(len(dst)-from), lone)
+	return f.sig.append(now, dst, budget-(len(dst)-from), lone)
 }
 
 // Handle implements tcp.Extension.

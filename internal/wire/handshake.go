@@ -132,6 +132,14 @@ func fit(dst []byte, o options.Option, budget int) []byte {
 	return pad(o.Append(dst), len(dst))
 }
 
+// fitDSS is fit for the option of every segment: as an interface it would be allocated.
+func fitDSS(dst []byte, d options.DSS, budget int) []byte {
+	if padded(d.Len()) > budget {
+		return dst
+	}
+	return pad(d.Append(dst), len(dst))
+}
+
 // padded is n rounded up to whole words.
 func padded(n int) int { return (n + 3) &^ 3 }
 

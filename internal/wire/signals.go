@@ -13,6 +13,7 @@ type signals struct {
 	queue []options.Option
 	fail  mpFail
 	alone int           // pure ACKs in a row that left for the sake of signals
+	last  time.Duration // when the last of them did
 	again time.Duration // when the next may; 0: nothing waits for that
 }
 
@@ -85,16 +86,22 @@ func (s *signals) put(o options.Option) {
 // hurry asks for an ACK that carries what waits, at once or when it is no longer the third in a row.
 func (f *Flow) hurry(now time.Duration) {
 	s := &f.sig
+	if len(s.queue) == 0 {
+		return
+	}
+	wait := f.rto()
+	if s.alone > 0 && now-s.last >= wait {
+		s.alone = 0 // nobody takes an ACK that comes so late for a sign of loss
+	}
 	switch {
-	case len(s.queue) == 0:
 	case s.alone < maxAlone:
 		f.c.AckNow(now)
 	case s.again == 0:
-		s.again = now + f.rto()
+		s.again = s.last + wait
 	}
 }
 
-// signalTimeout lets the next signals leave: nobody takes an ACK that comes so late for a sign of loss.
+// signalTimeout lets the next signals leave.
 func (f *Flow) signalTimeout(now time.Duration) {
 	if s := &f.sig; s.again != 0 && now >= s.again {
 		s.again, s.alone = 0, 0
@@ -121,7 +128,7 @@ func (f *Flow) more(now time.Duration) bool {
 }
 
 // append appends what fits of the signals that wait, in order. With lone, the segment is a pure ACK.
-func (s *signals) append(dst []byte, budget int, lone bool) []byte {
+func (s *signals) append(now time.Duration, dst []byte, budget int, lone bool) []byte {
 	from := len(dst)
 	if s.fail.set {
 		dst = fit(dst, s.fail.option, budget)
@@ -144,6 +151,7 @@ func (s *signals) append(dst []byte, budget int, lone bool) []byte {
 		s.alone = 0
 	case n > 0:
 		s.alone++
+		s.last = now
 	}
 	return dst
 }

@@ -86,7 +86,9 @@ type host struct {
 	params tcp.Config // Local, Remote, ISN and Controller are set for each flow
 	super  int
 	next   uint16
-	plain  bool // does not speak Multipath TCP
+	plain  bool          // does not speak Multipath TCP
+	listen *tcp.Listener // answers every SYN with a cookie
+	state  Stateless
 
 	out    []byte
 	fin    bool
@@ -111,10 +113,10 @@ type flow struct {
 }
 
 func newWorld(t testing.TB, seed uint64, with ...func(h *host)) *world {
-	w := &world{t: t, rng: rand.New(rand.NewPCG(seed, 7))}
+	w := &world{t: t, rng: newRand(seed)}
 	before := pool.Outstanding()
 	mk := func(client bool) *host {
-		h := &host{w: w, client: client, group: congestion.Reno.NewGroup(), port: 80, next: 40000}
+		h := &host{w: w, client: client, group: newGroup(), port: 80, next: 40000}
 		h.key = 0x0102030405060708
 		if !client {
 			h.key = 0x1112131415161718
@@ -530,6 +532,10 @@ func (h *host) receive(s packet.Segment) {
 			return
 		}
 	}
+	if h.listen != nil {
+		h.listening(&s, p)
+		return
+	}
 	p.Release()
 	if s.Flags&(packet.SYN|packet.ACK|packet.RST) == packet.SYN && s.Dst.Port() == h.port && !h.client {
 		h.accept(s)
@@ -538,6 +544,37 @@ func (h *host) receive(s packet.Segment) {
 	if rst, ok := tcp.Reset(&s); ok {
 		h.w.send(h, rst)
 	}
+}
+
+// cookies makes a host answer every SYN with a cookie.
+func (h *host) cookies() {
+	h.state = Stateless{Secret: []byte("0123456789abcdef"), Want: h.offer}
+	h.listen = tcp.NewListener(tcp.ListenConfig{Conn: h.params, SYNs: 1, Stateless: h.state})
+	var syn, out packet.Segment
+	syn.Src, syn.Dst, syn.Flags = netip.MustParseAddrPort("192.0.2.1:1"), netip.MustParseAddrPort("192.0.2.2:80"), packet.SYN
+	h.listen.HandleSegment(0, &syn, &out) // whoever this is takes the only place
+}
+
+func (h *host) listening(s *packet.Segment, p pool.Ref) {
+	out := packet.Segment{Options: make([]byte, 0, packet.MaxOptions)}
+	v, k := h.listen.HandleSegment(h.w.now, s, &out)
+	switch v {
+	case tcp.Reply:
+		h.w.send(h, out)
+	case tcp.Restore:
+		f := h.flow(s.Dst, s.Src)
+		f.first = true
+		f.Flow = h.state.Resume(h.w.now, h.config(f), s, k)
+		h.enrol(f)
+		f.HandleSegment(h.w.now, s, p)
+		r, ok := f.Settled()
+		require.True(h.w.t, ok)
+		if r.Fallback == extapi.FallbackNone {
+			h.key = r.Capable.Local
+		}
+		return
+	}
+	p.Release()
 }
 
 // accept is a listener.
@@ -621,3 +658,10 @@ func (w *world) arrived(want []byte, at *host) {
 func (w *world) over() bool {
 	return w.client.eng.Done() && w.server.eng != nil && w.server.eng.Done()
 }
+
+// addrs are the two ends of tests with one flow.
+var addrs = [2]netip.AddrPort{netip.MustParseAddrPort("10.0.1.1:40000"), netip.MustParseAddrPort("10.0.1.2:80")}
+
+func newRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 7)) }
+
+func newGroup() congestion.Group { return congestion.Reno.NewGroup() }
