@@ -17,7 +17,6 @@ type model struct {
 	reordering bool
 	rackCall   int
 	rackEnd    uint64
-	rackSent   time.Duration
 	rackRTT    time.Duration
 	rackAny    bool
 	mult       int
@@ -119,7 +118,7 @@ func (m *model) arrived(now time.Duration, off uint64, a *Ack, cumulative bool, 
 	}
 	*best = max(*best, c.sent)
 	if !m.rackAny || c.call > m.rackCall || c.call == m.rackCall && off+1 > m.rackEnd {
-		m.rackCall, m.rackEnd, m.rackSent, m.rackAny = c.call, off+1, c.sent, true
+		m.rackCall, m.rackEnd, m.rackAny = c.call, off+1, true
 	}
 }
 

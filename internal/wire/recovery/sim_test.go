@@ -14,36 +14,41 @@ type world struct {
 	now    time.Duration
 	events events
 	seq    int
+	rnd    *rand.Rand
 
-	s        *Sender
-	ctl      congestion.Controller
-	rcv      *receiver
-	total    uint64 // offset after the last byte
-	window   uint64 // receive window
-	super    int64  // bytes that leave at once
-	start    time.Duration
-	delay    func(w *world) time.Duration           // one way, to the receiver
-	back     func(w *world) time.Duration           // one way, of ACKs
-	lose     func(w *world, p packet) bool          // a packet dies
-	loseACK  func(w *world) bool                    // an ACK dies
-	copies   func(w *world, p packet) int           // 1: as it should be
-	mangle   func(w *world, a *Ack)                 // what a peer or the path does to an ACK
-	mark     func(w *world, p packet) bool          // a router marks the packet
-	step     func(w *world, what string, o Outcome) // after every call into the sender
-	hooks    hooks
-	rate     int64 // bottleneck, bytes per second; 0: none
-	queue    int64 // bytes that wait before it
-	busy     time.Duration
-	rnd      *rand.Rand
-	sent     int // packets, by kind
-	again    int
-	spurious int // retransmissions that the receiver had already
-	dropped  int
-	timeouts int
-	probes   int
-	peak     int64
-	timer    int // numbers the timer's events: an older one is void
-	done     time.Duration
+	s      *Sender
+	ctl    congestion.Controller
+	rcv    *receiver
+	total  uint64 // offset after the last byte
+	window uint64 // receive window
+	super  int64  // bytes that leave at once
+	timer  int    // numbers the timer's events: an older one is void
+	done   time.Duration
+	step   func(w *world, what string, o Outcome) // after every call into the sender
+	hooks  hooks
+
+	link
+	counts
+}
+
+// link is what happens to packets and ACKs on their way.
+type link struct {
+	delay   func(w *world) time.Duration  // one way, to the receiver
+	back    func(w *world) time.Duration  // one way, of ACKs
+	lose    func(w *world, p packet) bool // a packet dies
+	loseACK func(w *world) bool           // an ACK dies
+	copies  func(w *world, p packet) int  // 1: as it should be
+	mark    func(w *world, p packet) bool // a router marks the packet
+	rate    int64                         // bottleneck, bytes per second; 0: none
+	queue   int64                         // bytes that wait before it; 0: any number
+	busy    time.Duration
+}
+
+// counts are packets by kind, and timers.
+type counts struct {
+	sent, again, dropped int
+	spurious             int // retransmissions that the receiver had already
+	timeouts, probes     int
 }
 
 // hooks let a model follow what the sender is told.
@@ -105,7 +110,6 @@ func newWorld(n int, rtt time.Duration, opts ...func(*Config)) *world {
 	w.loseACK = func(*world) bool { return false }
 	w.copies = func(*world, packet) int { return 1 }
 	w.mark = func(*world, packet) bool { return false }
-	w.mangle = func(*world, *Ack) {}
 	w.step = func(*world, string, Outcome) {}
 	w.rcv = newReceiver(w, cfg)
 	w.s.Resume(1)
@@ -120,7 +124,6 @@ func (w *world) at(t time.Duration, do func()) {
 
 // run goes on until all is acknowledged, or the limit.
 func (w *world) run(limit time.Duration) bool {
-	w.start = w.now
 	w.pump()
 	for len(w.events) > 0 && w.s.Una() < w.total {
 		e := heap.Pop(&w.events).(event)
@@ -160,7 +163,6 @@ func (w *world) send(r Range, probe bool) {
 	nxt := w.s.Nxt()
 	idle := !probe && r.To == w.total
 	w.s.OnSend(w.now, r.From, r.To, idle)
-	w.peak = max(w.peak, w.s.InFlight())
 	if w.hooks.onSend != nil {
 		w.hooks.onSend(w.now, r.From, r.To)
 	}
@@ -206,7 +208,6 @@ func (w *world) ack(a Ack) {
 		return
 	}
 	w.at(w.now+w.back(w), func() {
-		w.mangle(w, &a)
 		a.Unsent = int64(min(w.total, w.s.Una()+w.window)) - int64(w.s.Nxt())
 		o := w.s.OnAck(w.now, &a)
 		if w.hooks.onAck != nil {

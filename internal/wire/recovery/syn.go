@@ -11,12 +11,11 @@ type slowSYN struct {
 
 // lost notes a timeout of SYN. The controller hears nothing of it: it would set its threshold for a
 // window that was never used.
-func (c *slowSYN) lost() bool {
+func (c *slowSYN) lost() {
 	c.losses++
 	if c.losses > 1 {
 		c.limit = 1
 	}
-	return true
 }
 
 // cap bounds a window.

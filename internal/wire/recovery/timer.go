@@ -142,8 +142,9 @@ func (s *Sender) expire(now time.Duration) {
 	s.tlp.reset()
 	s.prr.leave()
 	s.enterTimeout()
-	if b.una == 0 && s.start.lost() {
-		s.timer.sinceSYN = true // the handshake's loss is none of the controller's: see slowSYN
+	if b.una == 0 {
+		s.timer.sinceSYN = true
+		s.start.lost()
 	} else {
 		s.cfg.Controller.OnLoss(now, lossOf(&f, inFlight, s.timer.timeouts))
 	}
