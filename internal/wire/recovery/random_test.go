@@ -105,3 +105,27 @@ func TestQuietTransfer(t *testing.T) {
 		require.Zero(t, w.probes)
 	})
 }
+
+// TestAnyTransferWithoutSACK: every byte arrives without SACK too, whatever the link does.
+func TestAnyTransferWithoutSACK(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		rtt := time.Duration(rapid.IntRange(1, 300).Draw(t, "rtt ms")) * time.Millisecond
+		w := newWorld(rapid.IntRange(1, 50_000).Draw(t, "bytes"), rtt, func(c *Config) {
+			c.SACK, c.Timestamps = false, rapid.Bool().Draw(t, "timestamps")
+		})
+		w.super = int64(rapid.SampledFrom([]int{simMSS, 7 * simMSS}).Draw(t, "super"))
+		badLink(t, w, hostility{
+			loss:    rapid.SampledFrom([]int{0, 10, 200}).Draw(t, "loss"),
+			ackLoss: rapid.SampledFrom([]int{0, 300}).Draw(t, "ack loss"),
+			reorder: rapid.SampledFrom([]int{0, 300}).Draw(t, "reorder"),
+			copies:  rapid.SampledFrom([]int{0, 50}).Draw(t, "copies"),
+		}, rtt)
+		w.step = func(w *world, what string, _ Outcome) {
+			if b := w.s.broken(); b != "" {
+				t.Fatalf("at %v after %s: %s", w.now, what, b)
+			}
+		}
+		require.True(t, w.run(10*time.Hour))
+		require.Equal(t, w.total, w.rcv.next)
+	})
+}
