@@ -206,7 +206,7 @@ func TestNamespaceDelay(t *testing.T) {
 
 // A transfer gets the rate, less headers and slow start, and never more.
 func TestNamespaceRate(t *testing.T) {
-	for _, mbit := range []float64{10, 80} {
+	for _, mbit := range []float64{4, 16} {
 		rate := mbit * 1e6 / 8
 		p := newPath(t, onpath.NewLink(onpath.LinkConfig{Rate: int64(rate), Delay: 2 * time.Millisecond}, nil))
 		c, s := p.dial(p.listen(), false)
@@ -214,7 +214,7 @@ func TestNamespaceRate(t *testing.T) {
 		got := float64(n) / transfer(t, c, s, n).Seconds()
 		t.Logf("%v Mbit/s: payload at %.1f", mbit, got*8/1e6)
 		require.Less(t, got, rate)
-		require.Greater(t, got, 0.75*rate)
+		require.Greater(t, got, 0.6*rate)
 	}
 }
 
