@@ -73,17 +73,18 @@ var clockCalls = []string{"Now", "Since", "Until", "After", "AfterFunc", "NewTim
 
 // clockOwners are the packages outside internal/driver that may read the clock, with the reason.
 var clockOwners = map[string]string{
-	"internal/driver":     "owns clock and timers of every connection",
-	"internal/simnet":     "tests only: package time, so that synctest drives it",
-	"internal/netlab":     "carries real packets in real time",
-	"internal/netmon":     "debounces address changes and polls where there is no netlink",
-	".":                   "races of dialling (RFC 8305, discovery) and deadlines before a connection exists",
-	"httpx":               "request times in the debug page",
-	"cmd":                 "programs",
-	"examples":            "programs",
-	"internal/wire/rawip": "stamps the arrival of packets",
-	"internal/testpeer":   "tests against real sockets",
-	"internal/nettest":    "tests against real sockets",
+	"internal/driver":       "owns clock and timers of every connection",
+	"internal/simnet":       "tests only: package time, so that synctest drives it",
+	"internal/simnet/ipnet": "tests only: package time, so that synctest drives it",
+	"internal/netlab":       "carries real packets in real time",
+	"internal/netmon":       "debounces address changes and polls where there is no netlink",
+	".":                     "races of dialling (RFC 8305, discovery) and deadlines before a connection exists",
+	"httpx":                 "request times in the debug page",
+	"cmd":                   "programs",
+	"examples":              "programs",
+	"internal/wire/rawip":   "stamps the arrival of packets",
+	"internal/testpeer":     "tests against real sockets",
+	"internal/nettest":      "tests against real sockets",
 }
 
 // mayReadClock looks dir up, and cmd/... and examples/... under their first element.

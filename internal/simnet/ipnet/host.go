@@ -12,7 +12,7 @@ import (
 )
 
 // Host is a machine of the packet level. Opened, it carries the segments of one userspace TCP, as
-// sockets would: it is its link.Link. All calls come from the goroutine that runs the Sim.
+// sockets would: it is its link.Link. Unless the Net is live all calls come from the goroutine that runs the Sim.
 type Host struct {
 	net    *Net
 	name   string
@@ -26,6 +26,7 @@ type Host struct {
 	ephemeral uint16
 
 	flushing bool // a Flush is due
+	inbox    inbox
 	stats    HostStats
 }
 
@@ -42,12 +43,20 @@ var _ link.Link = (*Host)(nil)
 
 // Open makes s the stack of this host.
 func (h *Host) Open(s link.Stack) link.Link {
+	defer h.net.enter()()
 	h.stack = s
+	if h.net.live != nil {
+		h.inbox.some.L = &h.net.live.mu
+		go h.dispatch()
+	}
 	return h
 }
 
 // Stats counts since the beginning.
-func (h *Host) Stats() HostStats { return h.stats }
+func (h *Host) Stats() HostStats {
+	defer h.net.enter()()
+	return h.stats
+}
 
 func (h *Host) portOf(a netip.Addr) *Port {
 	for _, p := range h.ports {
@@ -63,6 +72,7 @@ const firstPort = 32768
 
 // Connect implements link.Link.
 func (h *Host) Connect(local, remote netip.AddrPort, ifIndex int, k link.Handler) (link.Flow, error) {
+	defer h.net.enter()()
 	switch {
 	case h.closed:
 		return nil, link.ErrClosed
@@ -103,6 +113,7 @@ func (h *Host) makeFlow(local, remote netip.AddrPort, ifIndex int, k link.Handle
 
 // Listen implements link.Link.
 func (h *Host) Listen(local netip.AddrPort, k link.Handler) (link.Port, error) {
+	defer h.net.enter()()
 	if h.closed {
 		return nil, link.ErrClosed
 	}
@@ -148,6 +159,7 @@ func (h *Host) release(port uint16) {
 
 // Send implements link.Link.
 func (h *Host) Send(batch []packet.Segment) (n int, err error) {
+	defer h.net.enter()()
 	for i := range batch {
 		if e := h.send(&batch[i]); e != nil {
 			h.stats.Unsent++
@@ -185,6 +197,7 @@ func (h *Host) send(s *packet.Segment) error {
 
 // Route implements link.Link.
 func (h *Host) Route(local, remote netip.Addr, iface string) (link.Route, error) {
+	defer h.net.enter()()
 	for _, p := range h.ports {
 		if iface != "" && p.name != iface || p.pathTo(remote) == nil {
 			continue
@@ -200,22 +213,28 @@ func (h *Host) Route(local, remote netip.Addr, iface string) (link.Route, error)
 	return link.Route{}, errNoRoute
 }
 
-// Close implements link.Link.
+// Close implements link.Link, but for a call on a live Net's goroutine that is under way: it may still finish.
 func (h *Host) Close() error {
+	defer h.net.enter()()
+	h.close()
+	return nil
+}
+
+func (h *Host) close() {
 	h.closed = true
+	h.inbox.some.Broadcast()
 	clear(h.flows)
 	clear(h.held)
 	h.listeners = nil
-	return nil
 }
 
 // segment hands an arriving segment to whom it is for.
 func (h *Host) segment(in *Port, b []byte) {
 	h.stats.Received++
 	ref := pool.Copy(b)
-	defer ref.Release()
 	s, err := packet.Parse(ref.B)
 	if err != nil {
+		ref.Release()
 		return
 	}
 	s.IfIndex = in.index
@@ -228,11 +247,17 @@ func (h *Host) segment(in *Port, b []byte) {
 		to = h.stack
 	}
 	if to == nil || h.closed {
+		ref.Release()
 		h.refuse(in, b, s.Src.Addr())
 		return
 	}
-	to.HandleSegment(h.net.sim.Now(), &s, ref)
-	h.flush()
+	now := h.net.sim.Now()
+	h.deliver(func(wanted bool) {
+		if wanted {
+			to.HandleSegment(now, &s, ref)
+		}
+		ref.Release()
+	})
 }
 
 // refuse is what a kernel does with a segment for which it has no socket.
@@ -249,14 +274,20 @@ func (h *Host) trouble(e *packet.ICMPError) {
 	if h.closed {
 		return
 	}
+	var to link.Handler
 	if f := h.flows[fourTuple{e.Src, e.Dst}]; f != nil {
-		f.handler.HandleICMP(h.net.sim.Now(), e)
+		to = f.handler
 	} else if l := h.listenerAt(e.Src); l != nil {
-		l.handler.HandleICMP(h.net.sim.Now(), e)
+		to = l.handler
 	} else {
 		return
 	}
-	h.flush()
+	now := h.net.sim.Now()
+	h.deliver(func(wanted bool) {
+		if wanted {
+			to.HandleICMP(now, e)
+		}
+	})
 }
 
 // flush ends the batch of what arrives at this instant.
@@ -274,9 +305,17 @@ func (h *Host) flush() {
 }
 
 func (h *Host) changed() {
-	if h.stack != nil && !h.closed {
-		h.net.sim.At(h.net.sim.Now(), func() { h.stack.Changed(h.net.sim.Now()) })
+	if h.stack == nil || h.closed {
+		return
 	}
+	h.net.sim.At(h.net.sim.Now(), func() {
+		now := h.net.sim.Now()
+		h.deliver(func(wanted bool) {
+			if wanted {
+				h.stack.Changed(now)
+			}
+		})
+	})
 }
 
 type listener struct {
@@ -290,6 +329,7 @@ func (l *listener) Local() netip.AddrPort { return l.local }
 
 // Accept implements link.Port.
 func (l *listener) Accept(local, remote netip.AddrPort, ifIndex int, k link.Handler) (link.Flow, error) {
+	defer l.host.net.enter()()
 	if l.host.closed {
 		return nil, link.ErrClosed
 	}
@@ -298,6 +338,7 @@ func (l *listener) Accept(local, remote netip.AddrPort, ifIndex int, k link.Hand
 
 // Close implements link.Port.
 func (l *listener) Close() error {
+	defer l.host.net.enter()()
 	if i := slices.Index(l.host.listeners, l); i >= 0 {
 		l.host.listeners = slices.Delete(l.host.listeners, i, i+1)
 		l.host.release(l.local.Port())
@@ -330,6 +371,7 @@ func (f *flow) Lost(uint32, bool) {}
 
 // Close implements link.Flow.
 func (f *flow) Close() {
+	defer f.host.net.enter()()
 	if f.closed {
 		return
 	}

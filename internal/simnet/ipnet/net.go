@@ -1,6 +1,6 @@
 // Package ipnet is the packet level of a simulation: hosts that exchange IP packets, byte for byte, over paths
 // made of the elements of internal/onpath. Everything happens in the events of one simnet.Sim, hence in
-// virtual time, from one goroutine, and the same way for the same seed.
+// virtual time, from one goroutine, and the same way for the same seed; NewLive is for stacks with goroutines.
 //
 // A Host is the link.Link of one userspace TCP, which runs on it as it runs on sockets.
 package ipnet
@@ -21,6 +21,7 @@ type Net struct {
 	sim   *simnet.Sim
 	hosts []*Host
 	taps  []Tap
+	live  *live // nil: the Sim's owner runs it
 }
 
 // Tap sees a packet where it leaves a host (sent) and where it reaches one. It must not change p.
@@ -30,7 +31,10 @@ type Tap func(now time.Duration, host string, sent bool, p []byte)
 func New(s *simnet.Sim) *Net { return &Net{sim: s} }
 
 // Tap adds an onlooker.
-func (n *Net) Tap(t Tap) { n.taps = append(n.taps, t) }
+func (n *Net) Tap(t Tap) {
+	defer n.enter()()
+	n.taps = append(n.taps, t)
+}
 
 func (n *Net) tap(h *Host, sent bool, p []byte) {
 	for _, t := range n.taps {
@@ -40,6 +44,7 @@ func (n *Net) tap(h *Host, sent bool, p []byte) {
 
 // Host makes a host.
 func (n *Net) Host(name string) *Host {
+	defer n.enter()()
 	h := &Host{net: n, name: name, held: map[uint16]int{}, flows: map[fourTuple]*flow{}}
 	n.hosts = append(n.hosts, h)
 	return h
@@ -63,6 +68,7 @@ func (h *Host) Attach(name string, mtu int, addrs ...netip.Addr) *Port {
 	if mtu <= 0 {
 		mtu = defaultMTU
 	}
+	defer h.net.enter()()
 	p := &Port{host: h, name: name, index: len(h.ports) + 1, mtu: mtu, addrs: slices.Clone(addrs)}
 	h.ports = append(h.ports, p)
 	return p
@@ -74,6 +80,7 @@ func (p *Port) Index() int { return p.index }
 // SetAddrs changes the interface's addresses: what arrives for one that has gone is lost. The host's stack
 // is told.
 func (p *Port) SetAddrs(addrs ...netip.Addr) {
+	defer p.host.net.enter()()
 	p.addrs = slices.Clone(addrs)
 	p.host.changed()
 }
@@ -90,6 +97,7 @@ type Path struct {
 
 // Join makes a path through these elements, of which the first stands next to near.
 func (n *Net) Join(near, far *Port, elements ...onpath.Element) *Path {
+	defer n.enter()()
 	p := &Path{net: n, near: near, far: far, chain: onpath.NewChain(elements...)}
 	near.paths = append(near.paths, p)
 	far.paths = append(far.paths, p)
@@ -99,6 +107,7 @@ func (n *Net) Join(near, far *Port, elements ...onpath.Element) *Path {
 // Owns names addresses that belong to a box on the path, such as the public one of a NAT: what the far end
 // sends to them goes into this path.
 func (p *Path) Owns(addrs ...netip.Addr) *Path {
+	defer p.net.enter()()
 	p.also = append(p.also, addrs...)
 	return p
 }
@@ -113,6 +122,11 @@ func (p *Path) leads(from *Port, a netip.Addr) bool {
 
 // Inject puts a packet into the path at the end where it would come in, whoever made it.
 func (p *Path) Inject(b []byte, d onpath.Dir) {
+	defer p.net.enter()()
+	p.inject(b, d)
+}
+
+func (p *Path) inject(b []byte, d onpath.Dir) {
 	p.advance()
 	p.chain.Process(p.net.sim.Now(), b, d, p.arrived)
 	p.rearm()
@@ -161,7 +175,7 @@ func (p *Port) send(b []byte, to netip.Addr) error {
 	if w.near != p {
 		d = onpath.Back
 	}
-	w.Inject(b, d)
+	w.inject(b, d)
 	return nil
 }
 
