@@ -151,6 +151,9 @@ func TestNormalizerRepeatsItself(t *testing.T) {
 	}
 	require.Equal(t, []string{"abcdef", "abcdef", "??abcdefgh", "zz", "???"}, got, "what lies before its memory passes")
 	require.EqualValues(t, 1, n.Rewritten)
+	damaged := through(ChecksumWrong, []travelling{d(206, "damage")})[0]
+	out = through(n, []travelling{damaged, d(206, "repair")})
+	require.Equal(t, "repair", string(seg(t, out[1]).Payload), "what is damaged has said nothing")
 	for _, file := range everyCapture(t) {
 		n, in := &Normalizer{}, captured(t, file)
 		if file == "32-mp-fail-single.pcap" || file == "33-bad-csum-first.pcap" || file == "34-mp-fail-multi.pcap" {

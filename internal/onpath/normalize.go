@@ -63,6 +63,10 @@ func (n *Normalizer) Process(_ time.Duration, p []byte, d Dir, emit Emit) {
 		emit(p, d)
 		return
 	}
+	if _, err := packet.Parse(p); err != nil { // damaged on its way here: it has said nothing
+		emit(p, d)
+		return
+	}
 	f := &n.flows.make(flowOf(&v, d))[d&1]
 	if f.replay(v.tcp.Seq(), v.tcp.Payload()) {
 		n.Rewritten++
