@@ -21,7 +21,6 @@ type acks struct {
 	refill  int           // what quick becomes after a silence
 	last    time.Duration // when payload came last
 	answers bool          // the program answers what arrives: ACKs had better wait for the answer
-	signal  bool          // the ACK owed is for the sake of the extension
 }
 
 func (a *acks) start(quick int) { *a = acks{quick: quick, refill: quick} }
@@ -84,7 +83,7 @@ func (a *acks) sent(c *Conn, data bool) {
 	if data {
 		a.owed = 0
 	}
-	a.bytes, a.delayed, a.signal = 0, false, false
+	a.bytes, a.delayed = 0, false
 	c.timers.stop(timerDelayedAck)
 }
 
@@ -95,10 +94,10 @@ func (c *Conn) Ack(now time.Duration) {
 	}
 }
 
-// AckNow tells that the extension has something to say at once: a duplicate ACK, if nothing else leaves.
+// AckNow tells that the extension has something to say at once: a duplicate ACK, if nothing else leaves. That
+// no more than two of these leave in a row (RFC 8684 section 3) is for the extension to see to.
 func (c *Conn) AckNow(time.Duration) {
 	if c.state.synchronized() {
-		c.ack.signal = c.ack.owed == 0
 		c.ack.at()
 	}
 }

@@ -90,6 +90,13 @@ func (p *pair) turn(chunk pool.Ref) {
 	}
 }
 
+func (p *pair) end() {
+	for _, c := range []*Conn{p.a.c, p.b.c} {
+		c.Abort(p.now)
+		c.Sent(p.now)
+	}
+}
+
 func BenchmarkPair(b *testing.B) {
 	for _, super := range []int{0, 64000} {
 		b.Run(fmt.Sprintf("super=%d", super), func(b *testing.B) {
@@ -110,10 +117,7 @@ func BenchmarkPair(b *testing.B) {
 			b.SetBytes(int64(done / n))
 			b.ReportMetric(float64(p.a.c.Stats().Perf.SegsOut-segs)/float64(n), "segs/op")
 			chunk.Release()
-			p.a.c.Abort(p.now)
-			p.b.c.Abort(p.now)
-			p.a.c.Sent(p.now)
-			p.b.c.Sent(p.now)
+			p.end()
 		})
 	}
 }

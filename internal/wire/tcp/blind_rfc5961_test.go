@@ -87,3 +87,12 @@ func TestUrgentDataIsOrdinaryData(t *testing.T) {
 	s.peer("UPA seq=1 len=10 ack=1")
 	require.EqualValues(t, 11, s.got, "RFC 6093 section 5: it should be in line")
 }
+
+// A peer that has restarted and lost its state finds out by the challenge, timestamps or not.
+func TestARestartedPeerIsChallenged(t *testing.T) {
+	s := dialed(t, "mss=1460 ts=1000,0", withTimestamps)
+	s.peer("S seq=123456 mss=1460")
+	s.want("A seq=1 ack=1", "a SYN needs no timestamp to be answered")
+	s.peer("R seq=1")
+	s.happened("closed tcp: connection reset by peer")
+}

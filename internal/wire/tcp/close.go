@@ -14,7 +14,7 @@ func (c *Conn) Close(now time.Duration) {
 	}
 	if c.state == SynSent {
 		c.told = true
-		c.end(nil)
+		c.end()
 		return
 	}
 	c.snd.fin = true
@@ -52,7 +52,7 @@ func (c *Conn) reset() {
 	case SynReceived, Established, FinWait1, FinWait2, CloseWait, Closing, LastAck:
 		c.rst = reply{due: true, seq: c.snd.sequence(c.snd.nxt), ack: c.rcv.sequence(c.rcv.nxt), flags: packet.RST | packet.ACK}
 	}
-	c.end(nil)
+	c.end()
 }
 
 // finLeft changes state when our FIN leaves for the first time.
@@ -99,7 +99,7 @@ func (c *Conn) timeWait(now time.Duration) {
 func (c *Conn) lastTimeout(now time.Duration) {
 	switch c.state {
 	case TimeWait:
-		c.end(nil)
+		c.end()
 	case FinWait2:
 		c.fail(now, nil)
 	}

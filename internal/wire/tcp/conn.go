@@ -55,7 +55,7 @@ func Accept(now time.Duration, cfg Config, h Handler, syn *packet.Segment) *Conn
 	c.head.parse(syn.Options, true)
 	c.live.heard = now
 	if !c.consult(now, syn, 0, 0, 0) {
-		c.end(nil)
+		c.end()
 		c.told = true
 		return c
 	}
@@ -127,8 +127,23 @@ func (c *Conn) HandleTimeout(now time.Duration) {
 	}
 }
 
+// Trim gives memory back that a busy time has left behind, if nothing is going on: for a connection that has
+// become idle.
+func (c *Conn) Trim() {
+	if c.rtx == nil || c.snd.una != c.snd.nxt || c.snd.unsent() > 0 || c.snd.q.lent {
+		return
+	}
+	c.rtx.Trim()
+	if c.snd.q.chunks.len() == 0 {
+		c.snd.q = sendQueue{}
+	}
+	if c.rcv.q.pieces.len() == 0 {
+		c.rcv.q = reassembly{serial: c.rcv.q.serial}
+	}
+}
+
 // end closes the connection and lets go of what it holds. The Handler is not told.
-func (c *Conn) end(error) {
+func (c *Conn) end() {
 	c.state = Closed
 	c.release()
 }
@@ -145,7 +160,7 @@ func (c *Conn) release() {
 
 // fail ends the connection and tells why.
 func (c *Conn) fail(now time.Duration, err error) {
-	c.end(err)
+	c.end()
 	c.tell(now, err)
 }
 
@@ -171,6 +186,7 @@ func (c *Conn) consult(now time.Duration, s *packet.Segment, off uint64, n int, 
 	if c.state == TimeWait {
 		return true // nothing that comes now matters to anybody
 	}
+	n = max(n, 0) // less than nothing: all of it would lie before the first byte
 	c.incoming = Incoming{Seg: s, Kind: kindOf(s.Flags, n), Off: off, Len: n, Ack: ack}
 	if n > 0 {
 		end := off + uint64(n)

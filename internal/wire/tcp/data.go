@@ -141,9 +141,9 @@ func (c *Conn) decide(limit, unsent, usable int64) (n, full int) {
 }
 
 // waitForMore holds a super-segment back that the window cuts short, as long as acknowledgments are on
-// their way that make it whole: large ones cost far less for each byte.
+// their way that make it whole: large ones cost far less for each byte. Pacing has a grain of its own.
 func (c *Conn) waitForMore(n, could int) bool {
-	if n >= could || c.snd.super == 0 || c.rtx.InFlight() == 0 {
+	if n >= could || c.snd.super == 0 || c.rtx.InFlight() == 0 || c.rtx.PacingRate() > 0 {
 		return false
 	}
 	return int64(n) < min(int64(could), c.rtx.Window()/4)
@@ -189,7 +189,6 @@ func (c *Conn) send(now time.Duration, out *packet.Segment, off uint64, n int, f
 	c.rtx.OnSend(now, off, to, c.snd.end <= to)
 	c.snd.nxt = max(c.snd.nxt, to)
 	c.emit(now, out, &o, flags)
-	c.live.sent(now, c)
 	if fin && !c.snd.finSent {
 		c.finLeft()
 	}

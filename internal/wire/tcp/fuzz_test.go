@@ -128,48 +128,49 @@ func FuzzSegments(f *testing.F) {
 		f.Add(byte(st), byte(63), []byte{0x04, 0, 0, 0, 1, 0, 0, 0, 1, 0x40, 0, 0, 0, 0, 0x12, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 0, 0, 12, 1, 1, 8, 10, 0, 0, 0, 9, 0, 0, 0, 0})
 		f.Add(byte(st), byte(8), []byte{0x11, 0, 0, 0, 200, 0, 0, 15, 161, 0x40, 0, 40, 7, 0, 0x10, 0, 0, 0, 1, 0, 0, 15, 162, 0, 0, 255, 2, 0})
 	}
-	f.Fuzz(func(t *testing.T, state, options byte, in []byte) {
-		st := SynSent + State(state)%(TimeWait-SynSent+1)
-		c, h, now := reach(t, st, options)
-		out := outSegment()
-		for steps := 0; len(in) >= 14 && steps < 200; steps++ {
-			s := packet.Segment{
-				Src: serverAddr, Dst: clientAddr,
-				Flags: packet.Flags(in[0]), Seq: peerISN + binary.BigEndian.Uint32(in[1:]), Ack: ourISN + binary.BigEndian.Uint32(in[5:]),
-				Window: binary.BigEndian.Uint16(in[9:]), TOS: in[12],
-			}
-			n, opts := int(in[11])*8, min(int(in[13]), packet.MaxOptions)
-			what := in[12] >> 2
-			in = in[14:]
-			opts = min(opts, len(in))
-			s.Options, in = in[:opts], in[opts:]
-			var ref pool.Ref
-			if n > 0 {
-				ref = pool.Copy(make([]byte, n))
-				s.Payload = ref.B
-			}
-			c.HandleSegment(now, &s, ref)
-			drainAll(t, c, now, &out)
-			now += program(c, h, now, what)
-			drainAll(t, c, now, &out)
-			require.LessOrEqual(t, c.snd.una, c.snd.nxt)
-			require.LessOrEqual(t, c.rcv.q.memory, 2*c.rcv.limit+pool.MaxSize)
-			require.LessOrEqual(t, len(c.rcv.q.islands), maxIslands+1)
+	f.Fuzz(run)
+}
+
+func run(t *testing.T, state, options byte, in []byte) {
+	st := SynSent + State(state)%(TimeWait-SynSent+1)
+	c, h, now := reach(t, st, options)
+	out := outSegment()
+	for steps := 0; len(in) >= 14 && steps < 200; steps++ {
+		s := packet.Segment{
+			Src: serverAddr, Dst: clientAddr,
+			Flags: packet.Flags(in[0]), Seq: peerISN + binary.BigEndian.Uint32(in[1:]), Ack: ourISN + binary.BigEndian.Uint32(in[5:]),
+			Window: binary.BigEndian.Uint16(in[9:]), TOS: in[12],
 		}
-		for range 400 { // left alone, it comes to rest
-			at, ok := c.Next()
-			if !ok {
-				break
-			}
-			now = max(now, at)
-			c.HandleTimeout(now)
-			drainAll(t, c, now, &out)
+		n, opts := int(in[11])*8, min(int(in[13]), packet.MaxOptions)
+		what := in[12] >> 2
+		in = in[14:]
+		opts = min(opts, len(in))
+		s.Options, in = in[:opts], in[opts:]
+		var ref pool.Ref
+		if n > 0 {
+			ref = pool.Copy(make([]byte, n))
+			s.Payload = ref.B
 		}
-		c.Abort(now)
+		c.HandleSegment(now, &s, ref)
 		drainAll(t, c, now, &out)
-		require.True(t, c.Done())
-		_ = h
-	})
+		now += program(c, h, now, what)
+		drainAll(t, c, now, &out)
+		require.LessOrEqual(t, c.snd.una, c.snd.nxt)
+		require.LessOrEqual(t, c.rcv.q.memory, 2*c.rcv.limit+pool.MaxSize)
+		require.LessOrEqual(t, len(c.rcv.q.islands), maxIslands+1)
+	}
+	for range 400 { // left alone, it comes to rest
+		at, ok := c.Next()
+		if !ok {
+			break
+		}
+		now = max(now, at)
+		c.HandleTimeout(now)
+		drainAll(t, c, now, &out)
+	}
+	c.Abort(now)
+	drainAll(t, c, now, &out)
+	require.True(t, c.Done())
 }
 
 // program is what happens between two segments: a call, an ICMP error, or time.

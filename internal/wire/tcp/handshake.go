@@ -15,7 +15,7 @@ type handshake struct {
 	attempt     int           // how many have left
 	firstAt     time.Duration // when the first one left
 	peerMSS     int           // of its option
-	peerScal    bool          // the peer offered window scale
+	peerScale   bool          // the peer offered window scale
 	unreachable bool          // an ICMP error said so
 }
 
@@ -64,8 +64,8 @@ func (c *Conn) peerSYN(now time.Duration, s *packet.Segment) {
 	}
 	// "If a Window Scale option was received in the initial <SYN> segment, then this option MAY be sent in
 	// the <SYN,ACK> segment" (RFC 7323 section 2.2), and only then; the same holds for the others.
-	c.hs.peerScal = h.hasScale && !c.cfg.NoScale
-	if c.hs.peerScal {
+	c.hs.peerScale = h.hasScale && !c.cfg.NoScale
+	if c.hs.peerScale {
 		c.snd.scale = h.scale
 	} else {
 		c.rcv.scale = 0
@@ -156,7 +156,7 @@ func (c *Conn) established(now time.Duration) {
 		c.rtx.SetRTT(now, rtt)
 	}
 	c.ack.start(c.rcv.quickSegments())
-	c.rcv.tune.start(now, c.rcv.nxt)
+	c.rcv.tune.start(now)
 	c.live.start(now, c)
 	c.h.Established(now)
 }

@@ -39,18 +39,19 @@ func (c *Conn) synchronized(now time.Duration, s *packet.Segment, p pool.Ref) {
 		c.repeatedSYN(now, s)
 		return
 	}
+	if s.Flags&(packet.SYN|packet.RST) == packet.SYN {
+		// "If the SYN bit is set, irrespective of the sequence number, TCP MUST send an ACK (also referred
+		// to as challenge ACK) to the remote peer" (RFC 5961 section 4.2). It may be the SYN/ACK once more,
+		// after the loss of our ACK.
+		c.stats.Events.InSYNs++
+		c.challenge(now)
+		return
+	}
 	if !c.timely(now, s, off, n) || !c.inWindow(now, s, off, n) {
 		return
 	}
 	if s.Flags.Has(packet.RST) {
 		c.handleRST(now, s, off)
-		return
-	}
-	if s.Flags.Has(packet.SYN) {
-		// "If the SYN bit is set, irrespective of the sequence number, TCP MUST send an ACK (also referred
-		// to as challenge ACK) to the remote peer" (RFC 5961 section 4.2).
-		c.stats.Events.InSYNs++
-		c.challenge(now)
 		return
 	}
 	if !s.Flags.Has(packet.ACK) {
@@ -60,8 +61,7 @@ func (c *Conn) synchronized(now time.Duration, s *packet.Segment, p pool.Ref) {
 	if !ok {
 		return
 	}
-	// Hidden bytes before rcv.nxt may put the offset below 1; those of the handshake are none of payload.
-	if !c.consult(now, s, uint64(max(off, 0)), n, ack) || c.state == Closed {
+	if !c.consult(now, s, uint64(max(off, 1)), n-int(max(off, 1)-off), ack) || c.state == Closed {
 		return
 	}
 	c.live.alive(now, c)
@@ -70,6 +70,9 @@ func (c *Conn) synchronized(now time.Duration, s *packet.Segment, p pool.Ref) {
 	}
 	if c.state == SynReceived {
 		c.established(now)
+		if c.state == Closed {
+			return
+		}
 		c.snd.window(uint64(off), 0, int64(s.Window)<<c.snd.scale)
 	}
 	if !c.handleACK(now, s, uint64(max(off, 0)), n, ack) {

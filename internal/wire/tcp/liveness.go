@@ -31,9 +31,6 @@ func (l *liveness) alive(now time.Duration, c *Conn) {
 	l.answered = l.persists
 }
 
-// sent notes that data has left.
-func (l *liveness) sent(time.Duration, *Conn) {}
-
 // KeepAlive sends a probe at once, whatever is under way: an old sequence number that has to be answered.
 // The answer comes to the Extension, like every segment.
 func (c *Conn) KeepAlive(time.Duration) {

@@ -140,7 +140,7 @@ func (c *Conn) emitSYN(now time.Duration, out *packet.Segment) {
 		c.outgoing.Kind = KindSYNACK
 		out.Flags |= packet.ACK
 		out.Ack = c.rcv.sequence(1)
-		offer.hasScale, offer.sack, offer.ts, offer.tsEcr = c.hs.peerScal, c.snd.sack, c.ts.on, c.ts.recent
+		offer.hasScale, offer.sack, offer.ts, offer.tsEcr = c.hs.peerScale, c.snd.sack, c.ts.on, c.ts.recent
 	}
 	dst := offer.append(out.Options[:0])
 	out.Options = c.extend(now, dst, (packet.MaxOptions-len(dst))&^3)

@@ -37,7 +37,7 @@ type link struct {
 
 // world is two ends with a link in each direction.
 type world struct {
-	t      testing.TB
+	t      failer
 	now    time.Duration
 	rng    *rand.Rand
 	queue  events
@@ -126,7 +126,13 @@ func (e *end) fill(now time.Duration) {
 	}
 }
 
-func newWorld(t testing.TB, seed uint64) *world {
+// failer is a test, or a check of rapid's.
+type failer interface {
+	require.TestingT
+	Fatal(...any)
+}
+
+func newWorld(t failer, seed uint64) *world {
 	w := &world{t: t, rng: rand.New(rand.NewPCG(seed, 1))}
 	for i := range w.links {
 		w.links[i] = &link{delay: 10 * time.Millisecond}
@@ -259,6 +265,13 @@ func (w *world) deliver(ev *event) {
 		if ev.to == 1 && ev.seg.Flags&(packet.SYN|packet.ACK) == packet.SYN {
 			e.c = Accept(w.now, e.cfg, e, &ev.seg)
 			w.flush(1)
+		}
+		return
+	}
+	if e.c.Done() { // its host answers for it
+		ev.seg.Payload = ev.data
+		if r, ok := Reset(&ev.seg); ok {
+			w.put(ev.to, r, nil)
 		}
 		return
 	}

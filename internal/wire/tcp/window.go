@@ -86,7 +86,7 @@ type autotune struct {
 	taken int // bytes consumed since
 }
 
-func (a *autotune) start(now time.Duration, _ uint64) { *a = autotune{since: now} }
+func (a *autotune) start(now time.Duration) { *a = autotune{since: now} }
 
 // consumed grows r.space when a round trip is over.
 func (a *autotune) consumed(now, rtt time.Duration, n int, r *receiver) {
