@@ -13,12 +13,11 @@ import (
 
 // sink is a Handler that checks what every Handler may rely on.
 type sink struct {
-	tb    testing.TB
-	c     *Conn
-	order []string
-	got   uint64
-	fin   bool
-	done  bool
+	tb   testing.TB
+	c    *Conn
+	got  uint64
+	fin  bool
+	done bool
 }
 
 func (s *sink) live() { require.False(s.tb, s.done, "a call after Closed") }

@@ -18,7 +18,6 @@ type model struct {
 	sent   [2][]byte
 	read   [2]int // bytes that the model has seen arrive
 	closed [2]bool
-	held   bool
 }
 
 func (m *model) check(t require.TestingT) {

@@ -35,7 +35,6 @@ type script struct {
 	got    uint64 // offset of the next payload to be delivered
 	keep   bool   // what is delivered stays unread
 	queued uint64
-	peerTS uint32 // with peerTS > 0 the peer's segments carry timestamps of their own accord
 }
 
 const (
@@ -120,24 +119,6 @@ func dialed(t *testing.T, synack string, tune ...func(*Config)) *script {
 	}
 	s.peer("SA seq=0 ack=1 " + synack)
 	s.want("A seq=1 ack=1 len=0", "the third segment")
-	require.Equal(t, Established, s.c.State())
-	s.events = nil
-	return s
-}
-
-// accepted is a connection that the peer has opened, past the quick acknowledgments of the beginning.
-func accepted(t *testing.T, syn string, tune ...func(*Config)) *script {
-	s := newScript(t, tune...)
-	if !strings.Contains(syn, "win=") {
-		syn += " win=65535"
-	}
-	seg := s.build("S seq=0 " + syn)
-	s.c = Accept(s.now, s.cfg, s, &seg)
-	s.drain()
-	s.want("SA seq=0 ack=1", "the peer opens")
-	s.after(10 * time.Millisecond)
-	s.peer("A seq=1 ack=1 win=65535")
-	s.quiet("there is nothing to acknowledge")
 	require.Equal(t, Established, s.c.State())
 	s.events = nil
 	return s
