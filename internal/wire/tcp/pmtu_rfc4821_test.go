@@ -106,7 +106,7 @@ func TestBlackholeIsFoundAndLeft(t *testing.T) {
 		a, b := w.ends[0], w.ends[1]
 		limit := 1500
 		w.links[0].corrupt = blackhole(&limit)
-		a.send = pattern(8_000_000, 3)
+		a.send = pattern(3_000_000, 3)
 		want := a.send
 		w.links[0].rate = 1e6
 		w.links[0].queue = 50_000
