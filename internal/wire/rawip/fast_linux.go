@@ -30,6 +30,7 @@ type way struct {
 	ifIndex  int
 	dst, src [6]byte // hardware addresses; zero on lo
 	loopback bool    // routed by this host, which takes one off the TTL
+	v6       bool
 }
 
 // addSuper gathers a super-segment for the packet socket; where its flow has no way for it any more, it is

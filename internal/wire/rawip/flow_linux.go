@@ -77,8 +77,12 @@ func (f *flow) Lost(seq uint32, timeout bool) {
 	f.mu.Lock()
 	gone := f.super.lost(seq, timeout)
 	f.mu.Unlock()
-	if gone {
-		f.link.counters.superAbandoned.Add(1)
+	if !gone {
+		return
+	}
+	f.link.counters.superAbandoned.Add(1)
+	if w := f.path.Load(); w != nil {
+		f.link.shunned.add(*w, f.link.cfg.Clock()+shunTime)
 	}
 }
 

@@ -30,6 +30,7 @@ type Link struct {
 	outboxes     sync.Pool
 
 	routes     *router
+	shunned    shunned
 	look       chan *flow    // whose way for super-segments is to be found out
 	generation atomic.Uint64 // of the network: grows with every change of links, routes and neighbours
 

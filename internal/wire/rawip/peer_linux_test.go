@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -152,19 +153,37 @@ func (s *sink) take(g *packet.Segment) {
 	s.c.link.Send([]packet.Segment{s.c.segment(packet.ACK, nil)})
 }
 
-// play is a program of its own: a link that holds a port, until it is killed.
+// play is a program of its own. With the role "hold ADDRESS" it is a link that holds a port, until it is killed;
+// with "dial LOCAL REMOTE" it says hello to a TCP of the kernel's there.
 func play(role string) {
-	local := netip.MustParseAddrPort(role)
-	l, err := Open(Config{Clock: func() time.Duration { return 0 }}, newRecorder())
+	word := strings.Fields(role)
+	in := newRecorder()
+	l, err := Open(Config{Clock: func() time.Duration { return 0 }}, in)
 	if err != nil {
 		fmt.Println("error:", err)
 		return
 	}
-	p, err := l.Listen(local, newRecorder())
+	defer l.Close()
+	if word[0] == "hold" {
+		p, err := l.Listen(netip.MustParseAddrPort(word[1]), in)
+		if err != nil {
+			fmt.Println("error:", err)
+			return
+		}
+		fmt.Println("holds", p.Local())
+		select {}
+	}
+	f, err := l.Connect(netip.AddrPortFrom(netip.MustParseAddr(word[1]), 0), netip.MustParseAddrPort(word[2]), 0, in)
 	if err != nil {
 		fmt.Println("error:", err)
 		return
 	}
-	fmt.Println("holds", p.Local())
-	select {}
+	s := packet.Segment{Src: f.Local(), Dst: f.Remote(), Flags: packet.SYN, Window: 9999}
+	l.Send([]packet.Segment{s})
+	synAck := <-in.segments
+	s.Seq, s.Ack, s.Flags, s.Payload = synAck.Ack, synAck.Seq+1, packet.ACK|packet.FIN, []byte("hello")
+	l.Send([]packet.Segment{s})
+	for (<-in.segments).Ack != s.Seq+6 {
+	}
+	fmt.Println("said hello")
 }

@@ -13,7 +13,10 @@ type Config struct {
 	Super SuperMode
 }
 
-// SuperMode restricts the fast way of sending.
+// SuperMode restricts the fast way of sending: see the comment in fast_linux.go. On a host whose security
+// hangs on every packet passing its filters, whatever the probes say, SuperLoopback is the mode: what goes
+// straight to the device passes none. SuperAuto does without it where connections are tracked, and where IPsec
+// or the like takes room in the packet.
 type SuperMode uint8
 
 const (

@@ -8,8 +8,9 @@ package rawip
 const probeSize = 16 << 10
 
 const (
-	maxProbes   = 3 // lost ones, until a flow gives up
-	maxTimeouts = 2 // in a row, until it gives up what had worked
+	maxTimeouts = 2       // in a row, until what had worked is left
+	maxFailures = 3       // lost probes, and times that it was left, until a flow gives up
+	trusted     = 1 << 20 // so many bytes acknowledged since the probe make up for all failures
 )
 
 type superState uint8
@@ -18,15 +19,18 @@ const (
 	superUntried superState = iota
 	superProbing            // one is on its way
 	superProven
-	superGone // not for this flow
+	superResting // left after timeouts: tried again when the path shows that it is alive
+	superGone    // not for this flow
 )
 
 // super is what one flow knows of super-segments.
 type super struct {
 	state      superState
 	start, end uint32 // sequence numbers of the probe
-	failures   int    // probes that were lost
+	failures   int
 	timeouts   int    // since the last progress
+	una        uint32 // the newest acknowledgement
+	begun      bool   // there was one
 }
 
 // allowed is how many bytes of payload the next super-segment may have.
@@ -42,41 +46,57 @@ func (s *super) allowed(most int) int {
 
 // sent notes that a super-segment has left.
 func (s *super) sent(seq uint32, n int) {
-	if s.state == superUntried {
-		s.state, s.start, s.end = superProbing, seq, seq+uint32(n)
+	switch end := seq + uint32(n); {
+	case s.state == superUntried:
+		s.state, s.start, s.end = superProbing, seq, end
+	case s.state == superProbing && int32(end-s.end) > 0:
+		s.end = end // whoever gathers a batch asks once for all of it
 	}
 }
 
-// acked notes that all before seq has arrived, and reports whether that proves the probe. An acknowledgement
+// acked notes that all before seq has arrived, which counts when it is news, and reports whether that proves the probe. An acknowledgement
 // of a probe of which a byte has been declared lost proves nothing: lost has ended that probe.
 func (s *super) acked(seq uint32) (proven bool) {
-	s.timeouts = 0
-	if s.state == superProbing && int32(seq-s.end) >= 0 {
+	if s.begun && int32(seq-s.una) <= 0 {
+		return false
+	}
+	s.begun, s.una, s.timeouts = true, seq, 0
+	switch {
+	case s.state == superProbing && int32(seq-s.end) >= 0:
 		s.state = superProven
 		return true
+	case s.state == superProven && int32(seq-s.end) >= trusted:
+		s.failures, s.end = 0, seq
+	case s.state == superResting:
+		s.state = superUntried
 	}
 	return false
 }
 
 // lost notes that the segment that begins with seq counts as lost, and reports whether the flow gives up.
 func (s *super) lost(seq uint32, timeout bool) (gone bool) {
+	next := superUntried
 	switch s.state {
 	case superProbing:
 		inside := int32(seq-s.start) >= 0 && int32(seq-s.end) < 0
 		if !inside && !timeout {
 			return false
 		}
-		s.failures++
-		s.state = superUntried
-		gone = s.failures >= maxProbes
 	case superProven:
 		if timeout {
 			s.timeouts++
 		}
-		gone = s.timeouts >= maxTimeouts
+		if s.timeouts < maxTimeouts {
+			return false
+		}
+		next = superResting
+	default:
+		return false
 	}
-	if gone {
-		s.state = superGone
+	s.failures++
+	if s.failures >= maxFailures {
+		next = superGone
 	}
-	return gone
+	s.state = next
+	return next == superGone
 }

@@ -9,6 +9,14 @@ import (
 
 const most = 60000
 
+// prove brings a flow to where super-segments flow.
+func prove(t require.TestingT, s *super, seq uint32) {
+	require.Equal(t, probeSize, s.allowed(most))
+	s.sent(seq, 5000)
+	require.True(t, s.acked(seq+5000))
+	require.Equal(t, most, s.allowed(most))
+}
+
 // One probe is on its way; when the peer has acknowledged all of it, the rest follows.
 func TestSuperProbe(t *testing.T) {
 	var s super
@@ -18,27 +26,31 @@ func TestSuperProbe(t *testing.T) {
 	require.Zero(t, s.allowed(most))
 	require.False(t, s.acked(5999))
 	require.Zero(t, s.allowed(most), "all but one byte")
-	require.True(t, s.acked(6000))
+	s.sent(6000, 2000) // of the same batch
+	require.False(t, s.acked(7999))
+	require.Zero(t, s.allowed(most))
+	require.True(t, s.acked(8000))
 	require.Equal(t, most, s.allowed(most))
-	require.False(t, s.acked(7000), "once")
+	require.False(t, s.acked(9000), "once")
 }
 
 // A probe of which a part was lost proves nothing, even if all of it is acknowledged in the end: what was sent
 // again has gone the other way.
 func TestSuperLostProbe(t *testing.T) {
 	var s super
-	for i := range maxProbes {
+	for i := range maxFailures {
 		require.Equal(t, probeSize, s.allowed(most))
 		s.sent(1000, 5000)
 		require.False(t, s.lost(999, false), "before it")
 		require.False(t, s.lost(6000, false), "behind it")
 		require.Zero(t, s.allowed(most))
-		require.Equal(t, i == maxProbes-1, s.lost(5999, false))
+		require.Equal(t, i == maxFailures-1, s.lost(5999, false))
 		require.False(t, s.acked(6000))
 	}
 	require.Zero(t, s.allowed(most))
 	s.sent(1, 2)
 	require.False(t, s.acked(100000))
+	require.False(t, s.lost(1, true))
 	require.Zero(t, s.allowed(most), "for good")
 }
 
@@ -50,21 +62,50 @@ func TestSuperProbeTimeout(t *testing.T) {
 	require.Equal(t, probeSize, s.allowed(most))
 }
 
-// What has worked is left after two timeouts in a row; losses that ACKs tell of are the network's.
+// What has worked is left after two timeouts in a row, and tried again when the path is alive; losses that
+// ACKs tell of are the network's.
 func TestSuperTimeouts(t *testing.T) {
 	var s super
-	s.sent(0xFFFFFF00, 0x200)
-	require.False(t, s.acked(0xFFFFFFFF))
-	require.True(t, s.acked(0x100), "around the end of the sequence space")
-	for range 9 {
-		require.False(t, s.lost(0x100, false))
-		require.False(t, s.lost(0x100, true))
-		require.False(t, s.acked(0x101), "progress between the timeouts")
+	prove(t, &s, 0xFFFFFF00) // around the end of the sequence space
+	for i := range uint32(9) {
+		require.False(t, s.lost(0x2000, false))
+		require.False(t, s.lost(0x2000, true))
+		require.False(t, s.acked(0x2001+i), "progress between the timeouts")
 	}
 	require.Equal(t, most, s.allowed(most))
-	require.False(t, s.lost(0x100, true))
-	require.True(t, s.lost(0x100, true))
+	require.False(t, s.lost(0x2009, true))
+	require.False(t, s.acked(0x2009), "a duplicate is no progress")
+	require.False(t, s.lost(0x2009, true))
 	require.Zero(t, s.allowed(most))
+	require.False(t, s.lost(0x2009, true), "more of them change nothing")
+	require.False(t, s.acked(0x3000))
+	prove(t, &s, 0x3000)
+}
+
+// A firewall that lets the probe through and then nothing is given up after three times; outages of a path
+// that has carried megabytes between them never count together.
+func TestSuperFailuresInARow(t *testing.T) {
+	outage := func(s *super, seq uint32) (gone bool) {
+		s.lost(seq, true)
+		gone = s.lost(seq, true)
+		s.acked(seq + 1)
+		return gone
+	}
+	var s super
+	for i := range maxFailures {
+		from := uint32(i) * trusted
+		prove(t, &s, from)
+		s.acked(from + 5000 + trusted - 3)
+		require.Equal(t, i == maxFailures-1, outage(&s, from+5000+trusted-2))
+	}
+	require.Zero(t, s.allowed(most))
+
+	s = super{}
+	for i := range uint32(20) {
+		prove(t, &s, i<<24)
+		require.False(t, s.acked(i<<24+5000+trusted))
+		require.False(t, outage(&s, i<<24+5001+trusted))
+	}
 }
 
 // Whatever happens in whatever order: nothing beyond a probe before an acknowledged one, never two probes at a
@@ -78,6 +119,7 @@ func TestSuperInvariants(t *testing.T) {
 			switch rapid.IntRange(0, 3).Draw(t, "step") {
 			case 0:
 				if n := s.allowed(most); n > 0 {
+					seq = max(seq, s.una)
 					require.False(t, gone || out && !proven)
 					require.True(t, proven || n <= probeSize)
 					s.sent(seq, n)
@@ -86,16 +128,16 @@ func TestSuperInvariants(t *testing.T) {
 			case 1:
 				if s.acked(seq) {
 					require.True(t, out && !proven && !gone)
-					proven = true
+					proven, out = true, false
 				}
 			default:
-				before := s.state
+				was := s.state
 				if s.lost(seq, rapid.Bool().Draw(t, "timeout")) {
 					require.False(t, gone)
 					gone = true
 				}
-				if before == superProbing && s.state != superProbing {
-					out = false
+				if was != s.state {
+					proven, out = false, false
 				}
 			}
 		}

@@ -1,11 +1,40 @@
 package rawip
 
 import (
+	"net/netip"
 	"os"
 	"strings"
+	"sync"
+	"time"
 
+	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
 )
+
+// shunTime is how long new flows do without a way that a flow has given up.
+const shunTime = 5 * time.Minute
+
+// shunned are the ways that were given up, and until when. There are at most two per interface and family.
+type shunned struct {
+	mu    sync.Mutex
+	until map[way]time.Duration
+}
+
+func (s *shunned) add(w way, until time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.until == nil || len(s.until) > 2*maxBound {
+		s.until = map[way]time.Duration{}
+	}
+	s.until[w] = until
+}
+
+func (s *shunned) has(w way, now time.Duration) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	until, ok := s.until[w]
+	return ok && now < until
+}
 
 // lookOut finds ways for super-segments, for one flow after the other: it asks the kernel several questions,
 // for which nobody who sends has the time.
@@ -17,7 +46,11 @@ func (l *Link) lookOut() {
 			return
 		case f := <-l.look:
 			g := l.generation.Load()
-			f.path.Store(l.findWay(f))
+			w := l.findWay(f)
+			if w != nil && l.shunned.has(*w, l.cfg.Clock()) {
+				w = nil
+			}
+			f.path.Store(w)
 			f.looked.Store(g)
 			f.pending.Store(false)
 		}
@@ -33,21 +66,50 @@ func (l *Link) findWay(f *flow) *way {
 	}
 	if loopbackRoutes(remote.Is6()) && l.sameWithout(f, h) {
 		if lo, err := l.routes.device(0, "lo"); err == nil {
-			return &way{ifIndex: lo.index, loopback: true}
+			return &way{ifIndex: lo.index, loopback: true, v6: remote.Is6()}
 		}
 	}
 	if l.cfg.Super == SuperLoopback || tracksConnections() {
 		return nil
 	}
 	d, err := l.routes.device(h.oif, "")
-	if err != nil || !d.ether || h.gateway.Is4() != remote.Is4() && h.gateway.IsValid() {
+	if err == nil && h.mtu == 0 {
+		h.mtu = d.mtu
+	}
+	if err != nil || transformed(local, remote, min(h.mtu, d.mtu)) {
+		return nil
+	}
+	if !d.ether || h.gateway.Is4() != remote.Is4() && h.gateway.IsValid() {
 		return nil
 	}
 	mac, ok := l.routes.neighbour(h.oif, h.gateway)
 	if !ok {
 		return nil
 	}
-	return &way{ifIndex: h.oif, dst: mac, src: d.address}
+	return &way{ifIndex: h.oif, dst: mac, src: d.address, v6: remote.Is6()}
+}
+
+// transformed reports whether the host wraps packets to remote before it sends them, as IPsec does: what goes
+// straight to the device would go in the clear. The policies themselves are for administrators to read; yet
+// a socket that is connected gets its route with them applied, and they take room from its MTU. When in doubt
+// the answer is yes.
+func transformed(local, remote netip.Addr, mtu int) bool {
+	family, level, name := unix.AF_INET, unix.IPPROTO_IP, unix.IP_MTU
+	if remote.Is6() {
+		family, level, name = unix.AF_INET6, unix.IPPROTO_IPV6, unix.IPV6_MTU
+	}
+	fd, err := unix.Socket(family, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.IPPROTO_TCP)
+	if err != nil {
+		return true
+	}
+	defer unix.Close(fd)
+	if attach(fd, []bpf.Instruction{bpf.RetConstant{Val: 0}}) != nil ||
+		unix.Bind(fd, sockaddr(netip.AddrPortFrom(local, 0))) != nil ||
+		unix.Connect(fd, sockaddr(netip.AddrPortFrom(remote, 0))) != nil {
+		return true
+	}
+	got, err := unix.GetsockoptInt(fd, level, name)
+	return err != nil || got < mtu
 }
 
 // sameWithout reports whether the route, by which lo's packets go, leads out of the interface that the flow
