@@ -48,7 +48,12 @@ func Open(cfg Config, stack link.Stack) (*Link, error) {
 	l.generation.Store(1)
 	l.ports = newPorts(l.filter, func() { l.counters.weakShields.Add(1) })
 	l.outboxes.New = func() any { return newOutbox(l) }
+	changes, err := subscribe()
+	if err != nil {
+		return nil, err
+	}
 	if err := l.open(); err != nil {
+		changes.Close()
 		l.closeSockets()
 		return nil, err
 	}
@@ -59,7 +64,7 @@ func Open(cfg Config, stack link.Stack) (*Link, error) {
 		l.start(s, icmpBatch, (*Link).icmpErrors)
 	}
 	l.running.Add(2)
-	go l.watch()
+	go l.watch(changes)
 	go l.lookOut()
 	return l, nil
 }

@@ -2,6 +2,7 @@ package rawip
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"time"
 
@@ -16,18 +17,33 @@ const netChanges = unix.RTMGRP_LINK | unix.RTMGRP_NEIGH | unix.RTMGRP_IPV4_IFADD
 // settleTime is how long changes are gathered before the stack hears of them: they come in bursts.
 const settleTime = 20 * time.Millisecond
 
+func subscribe() (*netlink.Conn, error) {
+	c, err := netlink.Dial(unix.NETLINK_ROUTE, &netlink.Config{Groups: netChanges})
+	if err != nil {
+		return nil, fmt.Errorf("rawip: no news of the network: %w", err)
+	}
+	return c, nil
+}
+
 // watch follows the kernel until the link is closed. A message says that something has changed, and no more
-// is read from it.
-func (l *Link) watch() {
+// is read from it. c is subscribed already when the link is opened: no change is missed.
+func (l *Link) watch(c *netlink.Conn) {
 	defer l.running.Done()
-	for !l.closed.Load() {
-		c, err := netlink.Dial(unix.NETLINK_ROUTE, &netlink.Config{Groups: netChanges})
-		if err != nil {
-			l.counters.receiveErrors.Add(1)
-			l.pause()
-			continue
-		}
+	for {
 		l.followUntilClosed(c)
+		for {
+			l.pause()
+			if l.closed.Load() {
+				return
+			}
+			var err error
+			if c, err = subscribe(); err == nil {
+				break
+			}
+			l.counters.receiveErrors.Add(1)
+		}
+		l.generation.Add(1)
+		l.stack.Changed(l.cfg.Clock()) // something may have, since the old socket failed
 	}
 }
 
@@ -56,7 +72,6 @@ func (l *Link) follow(c *netlink.Conn) {
 			return
 		case err != nil && !errors.Is(err, unix.ENOBUFS): // after ENOBUFS something was lost: something changed
 			l.counters.receiveErrors.Add(1)
-			l.pause()
 			return
 		}
 		l.generation.Add(1)
