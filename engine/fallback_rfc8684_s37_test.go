@@ -89,6 +89,20 @@ func TestOptionsStrippedMidway(t *testing.T) {
 	f.Wants("plain from here on", "infinite 0+6")
 }
 
+// Behind a FIN no mapping can come any more; and after MP_FAIL none is due that Linux would send.
+func TestStrippedBeforeTheFIN(t *testing.T) {
+	s, f := single(t, false)
+	f.Sends(data(0, "hello"), payload(" world"), tcpFIN)
+	s.wantEOF("hello world")
+	require.Equal(t, extapi.FallbackStripped, s.c.Info().Fallback)
+
+	s, f = single(t, true, checksums)
+	s.write("changed on its way")
+	f.Sends(option(options.MPFail{DSN: s.local()}), payload("answer"), tcpFIN)
+	s.wantEOF("answer")
+	require.Equal(t, extapi.FallbackChecksum, s.c.Info().Fallback)
+}
+
 // A box that cuts segments may leave the option on a later piece.
 func TestMappingComesLate(t *testing.T) {
 	s, f := single(t, false)

@@ -169,6 +169,11 @@ func (c *Conn) drain(now time.Duration, s *subflow) {
 		}
 		dup = c.rcv.insert(dsn, p) || dup
 	}
+	if s.rx.unmapped() > 0 && c.fall.infinite && !s.rx.infinite {
+		// MP_FAIL has made it plain TCP already. Linux does not always send the infinite mapping that is due.
+		c.goPlain(now, s, c.fall.reason)
+		return
+	}
 	if s.rx.unmapped() > maxUnmapped {
 		c.stripped(now, s)
 		return

@@ -290,6 +290,13 @@ func (c *Conn) HandleFIN(now time.Duration, id PathID) {
 		c.abortFlow(now, s, ResetUnspecified, nil)
 		return
 	}
+	if s.unmapped != 0 { // no mapping can come any more
+		s.unmapped = 0
+		c.stripped(now, s)
+		if !s.open() {
+			return
+		}
+	}
 	if c.fall.infinite { // without DATA_FINs the FIN ends the stream, as in TCP
 		c.rcv.finSeen = true
 		c.checkClosed(now)

@@ -665,3 +665,5 @@ var addrs = [2]netip.AddrPort{netip.MustParseAddrPort("10.0.1.1:40000"), netip.M
 func newRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 7)) }
 
 func newGroup() congestion.Group { return congestion.Reno.NewGroup() }
+
+func subflowOf() congestion.Subflow { return congestion.Subflow{MSS: 1400, InitialWindow: 14000} }
