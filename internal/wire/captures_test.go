@@ -53,7 +53,6 @@ type played struct {
 	id       engine.PathID
 	attached bool
 	params   engine.FlowParams
-	closed   bool
 }
 
 // Next and OnPathChange make the replay the scheduler: data goes where the kernel put it.
