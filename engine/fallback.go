@@ -14,6 +14,7 @@ type fallback struct {
 	infinite bool // we send one infinite mapping, and no MPTCP option after it
 	mapped   bool // that mapping has left
 	failSent bool // MP_FAIL went out
+	twice    bool // some of our data left more than once: without mappings it would arrive twice
 }
 
 // FellBack says whether the connection is plain TCP, or is to be as soon as the peer knows.
@@ -49,6 +50,25 @@ func (c *Conn) alone(s *subflow) bool {
 	return c.nextID == s.id && s.p.Initial && s.p.Carrier != extapi.CarrierStream
 }
 
+// mute says whether the only subflow that there has been brings acknowledgements and no DSS any more: either the
+// path strips it, or the peer has fallen back and could not tell. Data must not be sent twice then.
+func (c *Conn) mute(now time.Duration) *subflow {
+	if len(c.flows) != 1 || !c.alone(c.flows[0]) || !c.flows[0].open() {
+		return nil
+	}
+	if s := c.flows[0]; s.tx.lastBare > s.tx.lastDSS && now-s.tx.lastDSS >= c.dataTimeout()/2 {
+		return s
+	}
+	return nil
+}
+
+// HandleBare says that a segment has come on a subflow without any option of Multipath TCP.
+func (c *Conn) HandleBare(now time.Duration, id PathID) {
+	if s := c.flow(id); s != nil {
+		s.tx.lastBare = now
+	}
+}
+
 // goPlain makes s plain TCP in both directions.
 func (c *Conn) goPlain(now time.Duration, s *subflow, why extapi.FallbackReason) {
 	c.fallBack(now, s, why)
@@ -60,8 +80,9 @@ func (c *Conn) goPlain(now time.Duration, s *subflow, why extapi.FallbackReason)
 }
 
 // unmappedWait is how long bytes wait for a mapping, which a box on the path may have moved to a later segment
-// of the same burst. Linux does not wait.
-const unmappedWait = 500 * time.Millisecond
+// of the same burst. Linux does not wait, and neither side may have sent data twice on the subflow by then:
+// its retransmission at the data level comes after 200 ms at the soonest, ours after dataFloor.
+const unmappedWait = 50 * time.Millisecond
 
 // awaitMapping starts to wait, or stops.
 func (c *Conn) awaitMapping(now time.Duration, s *subflow) {
@@ -98,7 +119,7 @@ func (c *Conn) checkUnmapped(now time.Duration) {
 // settled on it. "In the rare case that the data is not contiguous [...] the receiver MUST close the
 // subflow with a RST with MP_FAIL" (RFC 8684 section 3.7).
 func (c *Conn) contiguous() bool {
-	return c.rcv.q.outOfOrder() == 0 && c.sent.lost == 0 && c.id.past.reinjected == 0
+	return c.rcv.q.outOfOrder() == 0 && c.sent.lost == 0 && !c.fall.twice
 }
 
 // fallBack turns the connection into plain TCP on its one subflow. The receiver goes on from where

@@ -16,7 +16,7 @@ func (c *Conn) HandleDSS(now time.Duration, id PathID, d *options.DSS) {
 	if s == nil || s.state == extapi.StateClosed || !c.remoteKnown {
 		return
 	}
-	s.tx.lastRx = now
+	s.tx.lastRx, s.tx.lastDSS = now, now
 	if c.cfg.Client && s.p.Initial && !c.established || s.state == extapi.StateJoining {
 		c.HandleEstablished(now, id)
 	}

@@ -262,6 +262,7 @@ func (c *Conn) resend(now time.Duration, s *subflow, seg *segment) {
 		from = l[0]
 	}
 	seg.sentAt = now
+	c.fall.twice = true
 	c.give(now, s, seg, c.snd.ref(seg.dsn, seg.n))
 	if seg.lost {
 		seg.lost, seg.overdue = false, false

@@ -185,6 +185,10 @@ func (c *Conn) checkData(now time.Duration) {
 		t.arm(due)
 		return
 	}
+	if s := c.mute(now); s != nil {
+		c.stripped(now, s)
+		return
+	}
 	head.overdue = true
 	c.sent.setLost(0, true)
 	c.blame(now, head)
@@ -239,6 +243,7 @@ func (c *Conn) checkPersist(now time.Duration) {
 	}
 	if s := c.fastest(); s != nil && c.snd.una != c.snd.first {
 		seg := segment{dsn: c.snd.una - 1, n: 1}
+		c.fall.twice = true
 		c.give(now, s, &seg, pool.Copy([]byte{c.snd.last}))
 		s.tx.outstanding -= 1
 	}

@@ -43,6 +43,8 @@ type flowProgress struct {
 	acked       int64         // FlowStats.Acked at that time
 	gap         time.Duration // decaying maximum of the time between two signs while busy
 	lastRx      time.Duration // last bytes from the peer
+	lastDSS     time.Duration // last DSS from the peer
+	lastBare    time.Duration // last segment without any option
 	asked       time.Duration // since when a probe waits for its answer; 0: none does (doubt.go)
 	doubted     bool          // acknowledgements at the level of the subflow prove nothing any more
 }
@@ -117,7 +119,7 @@ func (c *Conn) AddFlow(now time.Duration, f Flow, p FlowParams) PathID {
 	s.rx.init(c.checksum)
 	s.rx.exact = p.Carrier == extapi.CarrierStream
 	s.stats = f.Stats(now)
-	s.tx.since, s.tx.last, s.tx.lastRx = now, now, now
+	s.tx.since, s.tx.last, s.tx.lastRx, s.tx.lastDSS = now, now, now, now
 	s.state = extapi.StateActive
 	if p.Joining {
 		s.state = extapi.StateJoining

@@ -209,8 +209,9 @@ func (f *Flow) lookForStripping(in *tcp.Incoming) {
 	if !f.hs.multipath() {
 		return
 	}
-	if !f.got.any() && in.Len > 0 {
-		f.sig.fail.set = false // the peer has fallen back as well
+	if !f.got.any() {
+		f.in.put(item{kind: itemBare})
+		f.sig.fail.set = f.sig.fail.set && in.Len == 0 // else the peer has fallen back as well
 	}
 	if !f.dataSent || f.dataAck || in.Ack <= 1 || f.got.any() {
 		return

@@ -28,6 +28,7 @@ const (
 	itemDSS itemKind = iota + 1
 	itemSignal
 	itemPlain
+	itemBare
 	itemOpen // the fourth message of a join
 	itemProgress
 	itemData
@@ -103,6 +104,8 @@ func (f *Flow) tell(now time.Duration, i *item) {
 		f.eng.HandleOption(now, f.id, i.signal)
 	case itemPlain:
 		f.eng.HandlePlain(now, f.id)
+	case itemBare:
+		f.eng.HandleBare(now, f.id)
 	case itemOpen:
 		f.eng.HandleEstablished(now, f.id)
 	case itemProgress:
