@@ -121,6 +121,7 @@ func (a *addrBook) refresh() {
 	}
 	if moved {
 		a.s.verdicts.flush()
+		a.s.kernels.flush()
 	}
 	for _, c := range a.s.conns() {
 		if m, ok := c.b.(*multi); ok {

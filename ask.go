@@ -22,12 +22,7 @@ const (
 
 // discover finds out whether the peer speaks the stream carrier and connects accordingly.
 func (x *dial) discover(ctx context.Context, r route, connected func()) (*Conn, error) {
-	x.h.addrs.start()
-	_, nets := x.h.addrs.every()
-	key := peerKey{remote: r.remote, through: r.leave, network: nets}
-	if x.s.bound.IsValid() {
-		key.through = x.s.bound.String()
-	}
+	key := x.peer(r)
 	q := &question{x: x, r: r, key: key, connected: connected, plainAfter: plainDelay}
 	switch x.h.verdicts.lookup(key, time.Now()) {
 	case verdictYes:

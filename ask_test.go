@@ -76,6 +76,14 @@ func closeOnNonsense(c net.Conn) {
 	c.Close()
 }
 
+// inVain is how many connections the kernel's MPTCP costs at a peer that does not speak it: see dial.offer.
+func inVain() int {
+	if kernelMPTCP() != nil {
+		return 0
+	}
+	return 1
+}
+
 func TestDiscoveryFallsBack(t *testing.T) {
 	for _, s := range strangers {
 		t.Run(s.name, func(t *testing.T) {
@@ -86,14 +94,14 @@ func TestDiscoveryFallsBack(t *testing.T) {
 			require.Less(t, time.Since(begin), 2*time.Second)
 			requireCarrier(t, c, extapi.CarrierTCP, extapi.FallbackDiscovery)
 			s.check(t, c)
-			require.Eventually(t, func() bool { return accepted() == 2 }, time.Second, time.Millisecond, "the question and the connection")
+			require.Eventually(t, func() bool { return accepted() == 2+inVain() }, time.Second, time.Millisecond, "the question and the connection")
 
 			require.Eventually(t, func() bool { return known(tr) == 1 }, 2*time.Second, time.Millisecond)
 			begin = time.Now()
 			c = dialTo(t, Dialer{Transport: tr}, address)
 			require.Less(t, time.Since(begin), answerWait, "remembered")
 			requireCarrier(t, c, extapi.CarrierTCP, extapi.FallbackDiscovery)
-			require.Eventually(t, func() bool { return accepted() == 3 }, time.Second, time.Millisecond, "no second question")
+			require.Eventually(t, func() bool { return accepted() == 3+inVain() }, time.Second, time.Millisecond, "no second question")
 		})
 	}
 }
@@ -156,7 +164,11 @@ func TestNobodyIsAskedUnbidden(t *testing.T) {
 			_, err := c.Write([]byte("only this"))
 			require.NoError(t, err)
 			require.Equal(t, "only this", <-got)
-			require.Equal(t, 1, accepted())
+			want := 1
+			if cfg.Mode != ModeTCP && cfg.Multipath != MultipathOff {
+				want += inVain()
+			}
+			require.Equal(t, want, accepted())
 			require.Equal(t, extapi.CarrierTCP, c.Info().Carrier)
 		})
 	}

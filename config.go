@@ -20,7 +20,7 @@ const (
 	ModeAuto   Mode = iota // stream where the peer speaks it, else the operating system's MPTCP, else TCP
 	ModeStream             // records over kernel TCP; falls back to TCP when the peer does not speak it
 	ModeWire               // userspace TCP with MPTCP options on the wire; this version has none: an error that wraps errors.ErrUnsupported
-	ModeKernel             // the operating system's MPTCP; plain TCP where it has none
+	ModeKernel             // the operating system's MPTCP; plain TCP where it has none, or the peer does not answer it
 	ModeTCP                // plain TCP, no multipath
 )
 

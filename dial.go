@@ -120,10 +120,13 @@ func (x *dial) plainSocket(ctx context.Context, r route, kernel bool, why extapi
 	kernel = kernel && x.s.Mode != ModeStream
 	var nc net.Conn
 	var err error
-	if why == extapi.FallbackBound || why == extapi.FallbackDisabled {
+	switch {
+	case why == extapi.FallbackBound || why == extapi.FallbackDisabled:
 		nc, err = x.unasked(ctx, r)
-	} else {
-		nc, err = x.socket(ctx, r, kernel)
+	case kernel:
+		nc, err = x.offer(ctx, r)
+	default:
+		nc, err = x.socket(ctx, r, plainTCP)
 	}
 	if err != nil {
 		return nil, err

@@ -46,7 +46,8 @@ var lastConn atomic.Uint64
 type shared struct {
 	net      Network
 	memory   *budget
-	verdicts *verdicts
+	verdicts *verdicts // who speaks the stream carrier
+	kernels  *verdicts // who answers the kernel's MPTCP; only refusals are kept
 	addrs    *addrBook
 	ctx      context.Context // ends with Close
 	cancel   context.CancelFunc
@@ -71,6 +72,7 @@ func (t *Transport) use() *shared {
 		net:       t.Network,
 		memory:    newBudget(t.MemoryLimit),
 		verdicts:  newVerdicts(),
+		kernels:   newVerdicts(),
 		members:   make(map[extapi.ConnID]*member),
 		listeners: make(map[*Listener]struct{}),
 		tokens:    engine.NewTokens[*member](rand.Reader, maxTokens),

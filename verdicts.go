@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// How long a verdict of discovery holds, and how many are kept.
+// How long a verdict holds, and how many are kept.
 const (
 	positiveVerdict = 24 * time.Hour
 	negativeVerdict = time.Hour
@@ -26,11 +26,11 @@ type verdict uint8
 
 const (
 	verdictUnknown verdict = iota
-	verdictYes             // the peer speaks the stream carrier
+	verdictYes             // the peer speaks it
 	verdictNo
 )
 
-// verdicts remembers who speaks the stream carrier: least recently used ones go first.
+// verdicts remembers who speaks a way to carry subflows and who does not: least recently used ones go first.
 type verdicts struct {
 	mu      sync.Mutex
 	byPeer  map[peerKey]*list.Element
