@@ -197,6 +197,23 @@ func (c *Conn) DirectRoom(id PathID) int {
 	return s.rx.directRoom()
 }
 
+// DirectNext says whether the payload of a subflow's next mapping may go straight into the application's
+// buffer if that turns out to be next in order: DirectRoom tells when the mapping has come.
+func (c *Conn) DirectNext(id PathID) bool {
+	s := c.flow(id)
+	return s != nil && !c.rcv.discard && c.rcv.q.buffered() == 0 && c.closing.err == nil && s.rx.directNext()
+}
+
+// InOrder says whether the next bytes of a subflow are mapped, and next in order.
+func (c *Conn) InOrder(id PathID) bool {
+	s := c.flow(id)
+	if s == nil {
+		return false
+	}
+	dsn, ok := s.rx.current()
+	return ok && dsn == c.rcv.q.rcvNxt()
+}
+
 // HandleDirect says that n bytes (at most DirectRoom) went into the application's buffer.
 func (c *Conn) HandleDirect(now time.Duration, id PathID, n int) {
 	s := c.flow(id)

@@ -336,6 +336,11 @@ func (r *rxMappings) directRoom() int {
 	return int(min(r.maps.at(0).end()-r.pos, math.MaxInt32))
 }
 
+// directNext says whether the bytes of a mapping that comes next may go that way.
+func (r *rxMappings) directNext() bool {
+	return r.held.bytes == 0 && !r.corrupt && !r.checksum && r.maps.len() == 0
+}
+
 // direct says that n bytes, at most directRoom, went there.
 func (r *rxMappings) direct(n int) {
 	if n > r.directRoom() {

@@ -15,14 +15,16 @@ import (
 type reading struct {
 	eng *engine.Conn
 	w   wire
-	b   readBuffers
+	f   *flow
 	got []byte
 }
 
 func newReading() *reading {
 	r := &reading{eng: engine.NewConn(0, testEngine(), ourKey)}
+	r.f = &flow{f: &r.w}
 	r.eng.SetRemote(0, theirKey)
 	r.w.bind(r.eng, r.eng.AddFlow(0, &r.w, engine.FlowParams{Initial: true}))
+	r.f.id = r.w.id
 	r.eng.HandleEstablished(0, r.w.id)
 	return r
 }
@@ -36,29 +38,25 @@ func (r *reading) read(there []byte, limit, size int) (n int, err error) {
 	if r.got = append(r.got, app[:m]...); err != nil || m > 0 {
 		return 0, err
 	}
-	r.b.left, r.b.app = r.w.PayloadLeft(), nil
-	if room := r.eng.DirectRoom(r.w.id); r.b.left > 0 && room >= r.b.left {
-		r.b.app = app
-	} else if r.b.left > 0 && room > 0 {
-		r.b.app = app[:min(room, size)]
-	}
-	x, y, z := r.b.Buffers()
-	total := len(x) + len(y) + len(z)
-	if total != r.b.size() {
-		return 0, fmt.Errorf("size says %d of buffers for %d", r.b.size(), total)
-	}
+	b := &r.f.buf
+	b.left = r.w.PayloadLeft()
+	b.app = app[:min(size, direct(r.eng, r.f))]
+	total := 0
 	there = there[:min(len(there), limit)]
-	for _, b := range [][]byte{x, y, z} {
-		k := copy(b, there[n:])
-		n += k
+	for _, p := range b.Buffers() {
+		total += len(p)
+		n += copy(p, there[n:])
+	}
+	if total != b.total {
+		return 0, fmt.Errorf("total says %d of buffers for %d", b.total, total)
 	}
 	if n == 0 {
-		r.b.Drop()
+		b.Drop()
 		return 0, nil
 	}
-	direct, err := r.b.feed(time.Second, r.eng, r.w.id, &r.w, n)
+	direct, err := b.feed(time.Second, r.eng, r.f, n)
 	r.got = append(r.got, app[:direct]...)
-	r.b.app = nil
+	b.app = nil
 	return n, err
 }
 
@@ -155,8 +153,8 @@ func TestRightGuessCopiesNothing(t *testing.T) {
 	require.Equal(t, s.Bytes()[26:9_026], r.got[:9_000])
 }
 
-// A wrong guess costs a copy of what was read behind it, and no more.
-func TestWrongGuessCopies(t *testing.T) {
+// After a wrong guess the payload moves to where it belongs, within the application's buffer.
+func TestWrongGuessMoves(t *testing.T) {
 	var s stream
 	s.record(pattern(9_000, 1))
 	s.ack()
@@ -167,8 +165,26 @@ func TestWrongGuessCopies(t *testing.T) {
 	n, err := r.read(s.Bytes()[26:], 1<<20, 20_000)
 	require.NoError(t, err)
 	require.Equal(t, s.Len()-26, n)
-	require.Equal(t, 9_000, r.w.direct)
-	require.Equal(t, 9_000, r.w.copied)
+	require.Equal(t, 18_000, r.w.direct)
+	require.Zero(t, r.w.copied+r.w.chunks)
+	require.Equal(t, append(pattern(9_000, 1), pattern(9_000, 2)...), r.got)
+}
+
+// Once a record was like this, one read takes those that follow whole, their headers included.
+func TestReadsBeginBeforeHeaders(t *testing.T) {
+	var s stream
+	for i := range 5 {
+		s.record(pattern(9_000, i))
+	}
+	r := newReading()
+	defer r.end()
+	n, err := r.read(s.Bytes(), 26+9_000, 1<<16)
+	require.NoError(t, err)
+	m, err := r.read(s.Bytes()[n:], 1<<20, 27_000)
+	require.NoError(t, err)
+	require.Equal(t, 3*(26+9_000), m)
+	require.Zero(t, r.w.copied+r.w.chunks)
+	require.Len(t, r.got, 36_000)
 }
 
 // Where the application waits for less than there is, or for nothing in order, chunks take the payload.

@@ -106,29 +106,39 @@ func (w *wire) FeedDirect(now time.Duration, n int) error {
 
 func (w *wire) Feed(now time.Duration, b []byte) error {
 	for len(b) > 0 {
-		if w.left > 0 {
-			n := min(w.left, len(b))
-			w.copied += n
-			if err := w.payload(now, pool.Copy(b[:n])); err != nil {
-				return err
-			}
-			b = b[n:]
+		n, err := w.FeedHead(now, b)
+		if b = b[n:]; err != nil {
+			return err
+		}
+		if n = min(w.left, len(b)); n == 0 {
 			continue
 		}
-		w.head, b = append(w.head, b[0]), b[1:]
+		w.copied += n
+		if err := w.payload(now, pool.Copy(b[:n])); err != nil {
+			return err
+		}
+		b = b[n:]
+	}
+	return nil
+}
+
+func (w *wire) FeedHead(now time.Duration, b []byte) (n int, err error) {
+	for n < len(b) && w.left == 0 {
+		w.head = append(w.head, b[n])
+		n++
 		if len(w.head) < 2 || len(w.head) < int(w.head[1]) {
 			continue
 		}
 		raw, _, err := options.Next(w.head)
 		if err != nil {
-			return err
+			return n, err
 		}
 		w.head = nil
 		if err := w.option(now, raw); err != nil {
-			return err
+			return n, err
 		}
 	}
-	return nil
+	return n, nil
 }
 
 func (w *wire) option(now time.Duration, raw options.Raw) error {

@@ -44,10 +44,12 @@ func (e *Refusal) Unwrap() error { return e.Err }
 type Flow interface {
 	engine.Flow
 
-	// Feed takes the next bytes from the socket, in any cut. FeedPayload and FeedDirect take bytes of
-	// the current record's payload (at most PayloadLeft) that are in a pooled chunk, whose reference
-	// they take over, or in the application's buffer already. FeedEOF takes the peer's FIN.
+	// Feed takes the next bytes from the socket, in any cut; FeedHead takes them up to where payload
+	// begins, and says how many that were. FeedPayload and FeedDirect take bytes of the current record's
+	// payload (at most PayloadLeft) that are in a pooled chunk, whose reference they take over, or in
+	// the application's buffer already. FeedEOF takes the peer's FIN.
 	Feed(now time.Duration, b []byte) error
+	FeedHead(now time.Duration, b []byte) (n int, err error)
 	PayloadLeft() int
 	FeedPayload(now time.Duration, p pool.Ref) error
 	FeedDirect(now time.Duration, n int) error
@@ -85,10 +87,13 @@ type Raw interface {
 	Stats(s *engine.FlowStats) error
 }
 
+// MaxBuffers is how many buffers one read fills at most.
+const MaxBuffers = 2*maxHeads + 2
+
 // Target hands out the buffers of a read when there is something to read.
 type Target interface {
-	Buffers() (a, b, c []byte)
-	Drop() // nothing was read: the buffers are not needed
+	Buffers() [][]byte // at most MaxBuffers
+	Drop()             // nothing was read: the buffers are not needed
 }
 
 // Subflow is a TCP connection whose handshake is done, ready to be part of a connection.

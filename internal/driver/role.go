@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"time"
 
@@ -152,13 +153,8 @@ func (c *Conn) read(f *flow, app []byte, wait bool) int {
 	if f.intake == nil {
 		b.left = f.f.PayloadLeft()
 	}
-	if b.left > 0 && len(app) > 0 && c.role.barred == 0 {
-		switch n := c.eng.DirectRoom(f.id); {
-		case n >= b.left:
-			b.app = app
-		case n > 0:
-			b.app = app[:min(n, len(app))]
-		}
+	if f.intake == nil && c.role.barred == 0 {
+		b.app = app[:min(len(app), direct(c.eng, f))]
 	}
 	if wait {
 		c.role.parked = f.net
@@ -171,6 +167,16 @@ func (c *Conn) read(f *flow, app []byte, wait bool) int {
 	n = c.took(f, n, err)
 	c.role.land()
 	return n
+}
+
+// direct is how much of the next bytes of a flow may go into the application's buffer.
+func direct(eng *engine.Conn, f *flow) int {
+	left := f.buf.left
+	room := eng.DirectRoom(f.id)
+	if room < left || left == 0 && (f.buf.astray || !eng.DirectNext(f.id)) {
+		return room
+	}
+	return math.MaxInt
 }
 
 // land ends a read into the application's buffer.
@@ -241,10 +247,10 @@ func (c *Conn) took(f *flow, n int, err error) (direct int) {
 			return 0
 		}
 	} else {
-		f.drained = n < b.size()
+		f.drained = n < b.total
 		f.burst += n
 		c.heard(now, f)
-		direct, err = b.feed(now, c.eng, f.id, f.f, n)
+		direct, err = b.feed(now, c.eng, f, n)
 	}
 	if err != nil {
 		c.refuse(now, f, err)

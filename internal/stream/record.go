@@ -47,21 +47,38 @@ func (f *Flow) feed(now time.Duration, p pool.Ref) error {
 			p = p.Slice(n, p.Len())
 			continue
 		}
-		o, n, err := f.in.opts.next(p.B)
-		if err == nil && o != nil {
-			err = f.handle(now, o)
-		}
-		if err != nil {
-			f.fail(now, reasonOf(err), err)
-			return f.err
-		}
-		p = p.Slice(n, p.Len())
+		p = p.Slice(f.head(now, p.B), p.Len())
 	}
 	if f.in.left == 0 {
 		f.in.releaseChunk()
 	}
 	f.wake(now)
 	return f.err
+}
+
+// FeedHead is Feed that stops where payload begins. It returns how many bytes it took.
+func (f *Flow) FeedHead(now time.Duration, b []byte) (n int, err error) {
+	f.now, f.est.lastRx = now, now
+	for n < len(b) && f.in.left == 0 && !f.aborted {
+		n += f.head(now, b[n:])
+	}
+	if f.aborted {
+		n = len(b)
+	}
+	f.wake(now)
+	return n, f.err
+}
+
+// head takes the first option of b, or what there is of it, and returns how many bytes that were.
+func (f *Flow) head(now time.Duration, b []byte) int {
+	o, n, err := f.in.opts.next(b)
+	if err == nil && o != nil {
+		err = f.handle(now, o)
+	}
+	if err != nil {
+		f.fail(now, reasonOf(err), err)
+	}
+	return n
 }
 
 // PayloadLeft is how many of the next bytes are payload of the record that has been begun.

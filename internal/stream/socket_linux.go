@@ -30,7 +30,7 @@ type socket struct {
 
 	r struct {
 		target driver.Target
-		vecs   [3]unix.Iovec
+		vecs   [driver.MaxBuffers]unix.Iovec
 		n      int
 		err    error
 		fn     func(fd uintptr) bool
@@ -98,9 +98,8 @@ func (s *socket) Readv(t driver.Target, wait bool) (int, error) {
 // readv says whether the read is over: when nothing was there it is not.
 func (s *socket) readv(fd uintptr) bool {
 	r := &s.r
-	x, y, z := r.target.Buffers()
 	n := 0
-	for _, p := range [...][]byte{x, y, z} {
+	for _, p := range r.target.Buffers() {
 		if len(p) > 0 {
 			r.vecs[n].Base = unsafe.SliceData(p)
 			r.vecs[n].SetLen(len(p))
@@ -108,7 +107,7 @@ func (s *socket) readv(fd uintptr) bool {
 		}
 	}
 	got, errno := retry(unix.SYS_READV, fd, unsafe.Pointer(&r.vecs[0]), n)
-	clear(r.vecs[:])
+	clear(r.vecs[:n])
 	switch {
 	case errno == unix.EAGAIN:
 		r.target.Drop()
