@@ -39,6 +39,9 @@ func (b *sendBuffer) unsent() int64  { return int64(b.end - b.nxt) }
 func (b *sendBuffer) unacked() int64 { return int64(b.nxt - b.una) }
 func (b *sendBuffer) size() int64    { return int64(b.end - b.una) }
 
+// Backlog is how many written bytes no subflow has been given yet.
+func (c *Conn) Backlog() int64 { return c.snd.unsent() }
+
 // backlog is the least that may wait unsent: what keeps the flows busy while the application is woken.
 const backlog = 1 << 20
 

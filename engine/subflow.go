@@ -93,6 +93,14 @@ func (s *subflow) eta() time.Duration {
 	return d
 }
 
+// Outstanding is how many bytes a subflow has been given that are not DATA_ACKed.
+func (c *Conn) Outstanding(id PathID) int64 {
+	if s := c.flow(id); s != nil {
+		return s.tx.outstanding
+	}
+	return 0
+}
+
 func (c *Conn) flow(id PathID) *subflow {
 	for _, s := range c.flows {
 		if s.id == id {

@@ -13,8 +13,8 @@ const (
 	// one record, so that every one still moves.
 	tightWindow = 64 << 10
 	// ackStep bounds how much is received or read before the peer hears of it, a quarter of the
-	// window being the other bound: an acknowledgement per 256 KiB costs next to nothing.
-	ackStep = 256 << 10
+	// window being the other bound. Each costs a system call on either side, and wakes the peer.
+	ackStep = 1 << 20
 	// ackDelay is how long an acknowledgement waits for data that would carry it. While records flow no
 	// runtime timer below 20 ms may be pending: one alone doubles the latency of a ping-pong.
 	ackDelay = 25 * time.Millisecond

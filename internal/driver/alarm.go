@@ -71,6 +71,9 @@ func (c *Conn) nextDeadline(now time.Duration) time.Duration {
 		if f.until != 0 {
 			sooner(f.until)
 		}
+		if f.collect != 0 {
+			sooner(f.collect)
+		}
 	}
 	return next
 }

@@ -57,7 +57,7 @@ func (c *Conn) Update(f func(now time.Duration, e *engine.Conn)) {
 // reports what happened.
 func (c *Conn) leave(now time.Duration) {
 	c.settle(now)
-	c.flush()
+	c.flush(now, false)
 	if c.life.ended {
 		c.bury()
 	}

@@ -29,6 +29,7 @@ type flow struct {
 	drained  bool   // the last read left nothing in the socket
 	burst    int    // bytes read since other flows were looked at
 	hold     time.Duration
+	collect  time.Duration // until when what is queued waits for more (collect.go); 0: it does not
 	prologue []byte
 	intake   Intake
 	broken   error         // writing failed

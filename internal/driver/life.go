@@ -195,6 +195,7 @@ func (c *Conn) half(f func(*engine.Conn, time.Duration)) error {
 	now := c.now()
 	c.unhold()
 	f(c.eng, now)
+	c.flush(now, true)
 	c.leave(now)
 	return nil
 }

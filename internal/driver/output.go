@@ -20,23 +20,26 @@ type batch [batchLen][]byte
 
 var batches = sync.Pool{New: func() any { return new(batch) }}
 
-// flush writes what the flows have queued, as far as it goes without blocking. The lock is held at
-// both ends and free during the system calls.
-func (c *Conn) flush() {
+// flush writes what the flows have queued, as far as it goes without blocking; all of it, or but for what
+// collects. The lock is held at both ends and free during the system calls.
+func (c *Conn) flush(now time.Duration, all bool) {
 	for _, f := range c.flows {
 		f.idle = false
 	}
 	for {
-		f := c.dirty()
+		f, wait := c.dirty(now, all)
 		if f == nil {
+			if wait {
+				c.arm(now)
+			}
 			return
 		}
 		c.serve(f)
 	}
 }
 
-// dirty finds a flow with something to do that nobody is doing.
-func (c *Conn) dirty() *flow {
+// dirty finds a flow with something to do that nobody is doing. wait: what another one has collects.
+func (c *Conn) dirty(now time.Duration, all bool) (_ *flow, wait bool) {
 	for _, f := range c.flows {
 		if f.writing || f.idle || f.hold != 0 || f.broken != nil && !aborted(f) {
 			continue
@@ -45,10 +48,15 @@ func (c *Conn) dirty() *flow {
 			continue
 		}
 		if aborted(f) || !f.blocked && (f.queued() || f.finDue()) {
-			return f
+			if !all && c.collects(now, f) {
+				wait = true
+				continue
+			}
+			f.collect = 0
+			return f, false
 		}
 	}
-	return nil
+	return nil, wait
 }
 
 // lastWrite says whether an aborted flow waits for its writer goroutine, after which it can say why

@@ -55,9 +55,11 @@ type Flow interface {
 	FeedDirect(now time.Duration, n int) error
 	FeedEOF(now time.Duration) error
 
-	// Pending is the number of bytes to write. Gather appends them to iov; they stay valid until the
+	// Pending is the number of bytes to write. Queued is how many of them are payload; alone: nothing
+	// else waits, and no record is half written. Gather appends them to iov; they stay valid until the
 	// one Wrote that follows each Gather, whatever happens to the flow in between.
 	Pending() int
+	Queued() (payload int, alone bool)
 	Gather(iov [][]byte) [][]byte
 	Wrote(now time.Duration, n int)
 	FINQueued() bool

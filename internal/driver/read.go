@@ -12,8 +12,9 @@ const moreDirect = 4 << 10
 // prepare gets a caller ready to wait: everything that has happened has its consequences, and
 // everything queued has left as far as it goes.
 func (c *Conn) prepare() {
-	c.settle(c.now())
-	c.flush()
+	now := c.now()
+	c.settle(now)
+	c.flush(now, !c.wr.busy || c.wr.blocked)
 	for c.due() {
 		c.mu.Unlock()
 		c.report()

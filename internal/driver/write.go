@@ -39,7 +39,7 @@ func (c *Conn) writeTurn(b []byte) (n int, err error) {
 			return n, err
 		}
 		if m > 0 {
-			c.flush()
+			c.flush(now, false)
 			continue
 		}
 		c.waitWrite()

@@ -214,6 +214,15 @@ func (f *Flow) Pending() int {
 	return n
 }
 
+// Queued is how many payload bytes wait to be written. alone: no option or acknowledgement waits with
+// them, and no record is half written.
+func (f *Flow) Queued() (payload int, alone bool) {
+	q := &f.out
+	alone = !f.aborted && !f.pending && !f.closing && q.off == len(q.ctl) && len(q.opts) == 0 && !q.half() &&
+		!f.ack.dirty && !f.est.owed && !f.est.wants(f.now, false, &f.cfg, q)
+	return q.queued, alone
+}
+
 // held says that record i may not leave before message 2.
 func (f *Flow) held(i int) bool {
 	if !f.pending {
