@@ -42,6 +42,9 @@ func (b *sendBuffer) size() int64    { return int64(b.end - b.una) }
 // Backlog is how many written bytes no subflow has been given yet.
 func (c *Conn) Backlog() int64 { return c.snd.unsent() }
 
+// Unacknowledged is how many bytes subflows have been given that are not DATA_ACKed.
+func (c *Conn) Unacknowledged() int64 { return c.snd.unacked() }
+
 // backlog is the least that may wait unsent: what keeps the flows busy while the application is woken.
 const backlog = 1 << 20
 

@@ -69,6 +69,7 @@ func (w *wire) Stats(time.Duration) engine.FlowStats    { return engine.FlowStat
 func (w *wire) FeedEOF(time.Duration) error             { return nil }
 func (w *wire) Pending() int                            { return 0 }
 func (w *wire) Queued() (int, bool)                     { return 0, true }
+func (w *wire) Resumed(time.Duration)                   {}
 func (w *wire) Gather(iov [][]byte) [][]byte            { return iov }
 func (w *wire) Wrote(time.Duration, int)                {}
 func (w *wire) FINQueued() bool                         { return false }

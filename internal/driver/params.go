@@ -67,6 +67,7 @@ type Flow interface {
 	Release() // the socket is gone: gives back every buffer
 
 	SetStats(engine.FlowStats)
+	Resumed(now time.Duration) // nobody has read the socket for a while until now
 	SetBlocked(now time.Duration, blocked bool)
 	SetCap(now time.Duration, bytes int)
 }

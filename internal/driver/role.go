@@ -58,6 +58,11 @@ func (c *Conn) take(u user) bool {
 		return false
 	}
 	c.role.held, c.role.user = true, u
+	if now := c.now(); now-c.role.freed >= glanceEvery {
+		for _, f := range c.flows {
+			f.f.Resumed(now)
+		}
+	}
 	return true
 }
 

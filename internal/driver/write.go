@@ -3,6 +3,7 @@ package driver
 import (
 	"errors"
 	"io"
+	"time"
 
 	"github.com/mptcp-go/mptcp/internal/pool"
 )
@@ -17,6 +18,7 @@ func (c *Conn) Write(b []byte) (int, error) {
 	c.wr.enter(&c.mu)
 	n, err := c.writeTurn(b)
 	now := c.now()
+	c.glance(now)
 	if c.role.user == userWrite {
 		c.give(now)
 	}
@@ -64,6 +66,20 @@ func (c *Conn) waitWrite() {
 		c.wr.wait(&c.mu)
 	}
 	c.wr.blocked = false
+}
+
+// glanceEvery is how long a caller that writes and writes may leave the sockets unread. What waits in
+// them are acknowledgements and the answers to ECHO, which tell how long the paths are.
+const glanceEvery = time.Millisecond
+
+// glance reads what is there, if nobody has read for a while although plenty is under way.
+func (c *Conn) glance(now time.Duration) {
+	if c.role.held || now-c.role.freed < glanceEvery || c.eng.Unacknowledged() < plenty || !c.take(userWrite) {
+		return
+	}
+	for range c.raws {
+		c.step(nil, false)
+	}
 }
 
 // unhold lets prologues leave: here is the company that they waited for.

@@ -24,6 +24,8 @@ const (
 	// bandwidth-delay product: what it delivers in slackTime, within bounds.
 	slackMin, slackMax = 32 << 10, 128 << 10
 	slackTime          = 40 * time.Millisecond
+	// waitMax is how long a reply may have waited to be read: else it says nothing about the path.
+	waitMax = time.Millisecond
 )
 
 // echo is an ECHO under way.
@@ -56,9 +58,10 @@ type estimate struct {
 	busyAt  time.Duration // since when something has been missing
 	rate    int64         // bytes per second
 
-	lastRx time.Duration
-	sock   engine.FlowStats // what the socket's owner knows
-	has    bool
+	lastRx  time.Duration
+	resumed time.Duration    // when reading was taken up again; 0: it never stopped
+	sock    engine.FlowStats // what the socket's owner knows
+	has     bool
 }
 
 func (e *estimate) init() { e.srtt, e.rttvar, e.minRTT = -1, -1, -1 }
@@ -127,7 +130,9 @@ func (e *estimate) handleReply(now time.Duration, data []byte, cfg *FlowConfig, 
 	e.n = copy(e.echoes[:], e.echoes[i+1:e.n])
 	// The reply may be here before the writer has come back with Wrote.
 	e.probe, e.frozen = false, e.frozen && e.n > 0
-	e.sample(now - x.sentAt)
+	if x.sentAt > e.resumed-waitMax {
+		e.sample(now - x.sentAt)
+	}
 	if x.upTo > e.acked {
 		e.measure(now, x)
 		e.acked, e.ackedAt = x.upTo, now
@@ -203,6 +208,9 @@ func (e *estimate) window() int64 {
 	over := func(d time.Duration) int64 { return int64(float64(e.rate) * d.Seconds()) }
 	return 2*over(e.minRTT) + min(max(over(slackTime), slackMin), slackMax)
 }
+
+// Resumed says that nobody has read the socket for a while until now.
+func (f *Flow) Resumed(now time.Duration) { f.est.resumed = now }
 
 // SetStats takes what the socket's owner has read from TCP_INFO. Unsent are the kernel's bytes only.
 func (f *Flow) SetStats(s engine.FlowStats) { f.est.sock, f.est.has = s, true }

@@ -132,3 +132,21 @@ func TestEstimateStats(t *testing.T) {
 	require.Less(t, s.InFlight, int64(400_000), "the path is not flooded")
 	require.Greater(t, s.Acked, int64(1_500_000))
 }
+
+// A reply that lay unread in the socket says that the path works, not how long it is.
+func TestRepliesThatWaitedAreNoMeasure(t *testing.T) {
+	a, r := established(t, FlowConfig{})
+	b, _ := established(t, FlowConfig{})
+	a.SetStats(engine.FlowStats{SRTT: ms})
+	send(a, 0, 1, payload(10, 0))
+	require.NoError(t, b.Feed(ms, drain(a, 0, 0)))
+	a.Resumed(20 * ms)
+	require.NoError(t, a.Feed(20*ms, drain(b, ms, 0)))
+	require.Equal(t, []string{"progress"}, r.events)
+	require.Equal(t, ms, a.Stats(20*ms).SRTT)
+
+	send(a, 200*ms, 11, payload(10, 0))
+	require.NoError(t, b.Feed(201*ms, drain(a, 200*ms, 0)))
+	require.NoError(t, a.Feed(203*ms, drain(b, 201*ms, 0)))
+	require.Equal(t, 3*ms, a.Stats(203*ms).SRTT)
+}
