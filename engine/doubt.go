@@ -26,6 +26,7 @@ func (c *Conn) HandleAcked(now time.Duration, id PathID) {
 // another subflow has filled, nobody knows: as long as the subflow's own acknowledgements are due, they
 // tell whether the path still works.
 func (c *Conn) proven(now time.Duration, s *subflow) {
+	s.tx.delivered = now
 	s.stats = s.f.Stats(now)
 	if s.tx.doubted || s.stats.InFlight < 0 || !s.owes() {
 		c.answered(now, s)
@@ -35,7 +36,7 @@ func (c *Conn) proven(now time.Duration, s *subflow) {
 // answered takes a sign of life from the peer itself: an echo, or the DATA_ACK of what nobody else carried.
 func (c *Conn) answered(now time.Duration, s *subflow) {
 	s.stats = s.f.Stats(now)
-	s.tx.doubted, s.tx.asked = false, 0
+	s.tx.doubted, s.tx.asked, s.tx.answered = false, 0, now
 	s.tx.acked = max(s.tx.acked, s.stats.Acked) // the same sign is not taken twice
 	c.progress(now, now, s)
 }
@@ -83,7 +84,7 @@ func (c *Conn) checkSilence(now time.Duration, s *subflow) {
 	if s.tx.asked == 0 {
 		return
 	}
-	silence := now - max(s.tx.asked, s.tx.lastRx)
+	silence := now - max(s.tx.asked, s.tx.lastRx, c.time.woke)
 	if silence > min(max(minPatience, 4*s.srtt()), maxSilence) && c.otherUsable(s) {
 		c.doubt(now, s)
 	}

@@ -72,7 +72,14 @@ type FlowStats struct {
 	Acked                int64         // bytes acknowledged at the subflow level, ever: stands still on a dead path
 	Retransmitted        int64         // bytes, ever
 	LastProgress         time.Duration // when Acked grew, or an echo or anything else came back, as seen by the flow
-	Congestion           string
+	// Unanswered is since when the oldest question (Probe, or one that the carrier asks by itself) has
+	// waited for the peer's answer; 0: none does. One that the path's TCP has not acknowledged yet does
+	// not count where the carrier can tell: it waits in a queue, and stalled acknowledgements say more.
+	Unanswered time.Duration
+	// Grain is the length of mappings, in bytes, above which the carrier learns too late what has
+	// arrived; 0: any will do.
+	Grain      int
+	Congestion string
 }
 
 // FlowParams describe a subflow that AddFlow puts under the engine.

@@ -236,8 +236,12 @@ func (c *Conn) carriers(seg *segment) []PathID {
 // the flows in dup that have room.
 func (c *Conn) run(now time.Duration, i int, n int64, dup []PathID) {
 	v := &c.sched.view
+	most := int64(maxMapping)
+	if g := int64(c.sched.flows[i].stats.Grain); g > 0 {
+		most = min(most, g)
+	}
 	for n > 0 && !c.sent.full() {
-		ref := c.snd.ref(c.snd.nxt, int(min(n, maxMapping)))
+		ref := c.snd.ref(c.snd.nxt, int(min(n, most)))
 		seg := segment{dsn: c.snd.nxt, n: ref.Len(), sentAt: now}
 		c.snd.nxt += uint64(seg.n)
 		n -= int64(seg.n)

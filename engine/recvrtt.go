@@ -26,6 +26,7 @@ func (c *Conn) watchRTT(now time.Duration) {
 		return
 	}
 	r.looked, r.bytes = now, got
+	c.awake(now)
 	probe := now-r.probed >= rttProbeEvery
 	if probe {
 		r.probed = now

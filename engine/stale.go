@@ -14,9 +14,12 @@ import (
 const (
 	stallFloor = 80 * time.Millisecond // never blame a path sooner: the peer's kernel delays ACKs by up to 40 ms
 	stallCeil  = 2 * time.Second
-	stallExtra = 40 * time.Millisecond // delayed ACKs (RFC 9293 section 3.8.6.3 allows 500 ms; kernels use 40)
-	dataFloor  = 400 * time.Millisecond
-	dataCeil   = 10 * time.Second
+	// stallUnknown is for a path whose round-trip time is not known yet (RFC 6298 section 2.1).
+	stallUnknown = time.Second
+	lookCeil     = time.Second           // from one look at a stale flow to the next
+	stallExtra   = 40 * time.Millisecond // delayed ACKs (RFC 9293 section 3.8.6.3 allows 500 ms; kernels use 40)
+	dataFloor    = 400 * time.Millisecond
+	dataCeil     = 10 * time.Second
 )
 
 // stallAfter is how long a busy flow may go without a sign of progress.
@@ -24,16 +27,23 @@ func (c *Conn) stallAfter(s *subflow) time.Duration {
 	if c.cfg.StallTimeout > 0 {
 		return c.cfg.StallTimeout
 	}
+	if s.stats.SRTT <= 0 {
+		return stallUnknown
+	}
 	d := max(s.srtt()+4*max(0, s.stats.RTTVar), 2*s.tx.gap) + stallExtra
 	return min(max(d, stallFloor), stallCeil)
 }
 
 // armStall keeps a look at the flows' progress scheduled while any of them is busy.
 func (c *Conn) armStall(now time.Duration) {
+	c.armHead(now)
 	if c.time.stall != 0 || c.sent.n == 0 && !c.anyBusy() {
 		return
 	}
 	c.time.stall = now + stallFloor
+	if c.usableFlows() == 0 {
+		c.time.stall = now + lookCeil
+	}
 	c.time.arm(c.time.stall)
 	if c.time.data == 0 && c.sent.n > 0 {
 		c.time.data = now + c.dataTimeout()
@@ -101,12 +111,14 @@ func (c *Conn) checkStall(now time.Duration) {
 			s.tx.since = now
 			continue
 		}
-		due := max(s.tx.last, s.tx.since) + c.stallAfter(s)
+		due := max(s.tx.last, s.tx.since, c.time.woke) + c.stallAfter(s)
 		if due <= now {
 			if s.state == extapi.StateActive {
 				c.stale(now, s)
 			}
-			due = now + stallFloor
+			// What comes back is an input; the look is for what the carrier alone knows.
+			due = now + min(stallFloor<<min(s.tx.looks, 4), lookCeil)
+			s.tx.looks++
 		}
 		if next == 0 || due < next {
 			next = due
@@ -135,6 +147,7 @@ func (c *Conn) observe(now time.Duration, s *subflow) {
 // fresh join, since its socket sits in back-off for long after the path has healed.
 func (c *Conn) stale(now time.Duration, s *subflow) {
 	s.state = extapi.StateStale
+	s.tx.looks = 0
 	c.sent.reassess(c.liveSlots())
 	c.fin.forget(s.id)
 	c.paths.stale(now, s.id, max(0, s.stats.SRTT))
@@ -148,6 +161,7 @@ func (c *Conn) stale(now time.Duration, s *subflow) {
 func (c *Conn) revive(now time.Duration, s *subflow) {
 	s.state = extapi.StateActive
 	s.tx.since = now
+	c.time.stall = 0 // it may be as far off as for stale ones
 	c.paths.recovered(now, s.id)
 	c.sent.reassess(c.liveSlots())
 	c.event(extapi.MetricsUpdated{Info: c.subflowInfo(s)})

@@ -46,6 +46,9 @@ type flowProgress struct {
 	lastDSS     time.Duration // last DSS from the peer
 	lastBare    time.Duration // last segment without any option
 	asked       time.Duration // since when a probe waits for its answer; 0: none does (doubt.go)
+	answered    time.Duration // when the peer itself last did
+	delivered   time.Duration // when a DATA_ACK last moved over what it alone carried
+	looks       uint          // at it since it is stale
 	doubted     bool          // acknowledgements at the level of the subflow prove nothing any more
 }
 
@@ -179,6 +182,7 @@ func (c *Conn) freeSlot() uint32 {
 func (c *Conn) activate(now time.Duration, s *subflow) {
 	s.state = extapi.StateActive
 	s.tx.last = now
+	c.time.stall = 0 // as in revive
 	if c.remoteKnown {
 		s.f.Ack(now, c.ackValue(now))
 	}

@@ -10,6 +10,9 @@ type timers struct {
 	stall   time.Duration // next look at the flows' progress (stale.go); 0: off
 	data    time.Duration // when the oldest byte is sent again for want of a DATA_ACK; 0: off
 	backoff uint          // doublings of the data-level timeout
+	head    time.Duration // next look at the oldest byte's carriers (overdue.go); 0: off
+	looks   uint          // at the same late byte
+	woke    time.Duration // when the connection last came back from a pause: signs of life may wait unread
 	persist time.Duration // next window probe; 0: off
 	probes  uint          // window probes since the window closed
 	trimmed bool          // nothing has grown since the last trim (trim.go)
@@ -29,12 +32,26 @@ func (c *Conn) Next() (deadline time.Duration, ok bool) {
 	return c.time.at, c.time.at != 0
 }
 
+// pause is how late a deadline may be met without a doubt in what was not seen meanwhile.
+const pause = 100 * time.Millisecond
+
+// awake notices that nobody was here when a deadline passed: the process was stopped, the machine slept,
+// the clock jumped. What the peer sent meanwhile is still to be read, and what we sent may not have left.
+// So silence is counted from now.
+func (c *Conn) awake(now time.Duration) {
+	if t := &c.time; t.at != 0 && now-t.at > pause {
+		t.woke = now
+	}
+}
+
 // HandleTimeout does whatever is due at now. Calling it early is harmless.
 func (c *Conn) HandleTimeout(now time.Duration) {
 	t := &c.time
+	c.awake(now)
 	t.at = 0
 	c.delayedAck(now)
 	c.checkStall(now)
+	c.checkHead(now)
 	c.checkData(now)
 	c.checkPersist(now)
 	c.endPenalties(now)

@@ -15,14 +15,8 @@ func eachKind(t *testing.T, f func(t *testing.T, portable bool)) {
 	}
 }
 
-// stall is how long nothing may come when a path dies: the must of the project, and what is reached
-// where the path is measured by echoes.
-func stall(portable bool) time.Duration {
-	if portable {
-		return 600 * ms
-	}
-	return 300 * ms
-}
+// stall is how long nothing may come when a path dies: the must of the project.
+const stall = 300 * ms
 
 // settled is when both paths are in full use.
 const settled = 2 * second
@@ -68,7 +62,7 @@ func TestSilentPathDeath(t *testing.T) {
 					w.until(10*second, func() bool { return p.down.Stats().Bytes-before > 64<<10 })
 					used := w.sim.Now() - back
 					t.Logf("stall %v, used again after %v", gap, used)
-					require.LessOrEqual(t, gap, stall(portable))
+					require.LessOrEqual(t, gap, stall)
 					require.LessOrEqual(t, used, second)
 				})
 			})
@@ -88,7 +82,7 @@ func TestPathDeadForGood(t *testing.T) {
 		w.paths[0].dead(true)
 		w.until(10*second, func() bool { return w.client.eof })
 		require.EqualValues(t, 16<<20, w.client.got)
-		require.LessOrEqual(t, w.client.gap, stall(portable))
+		require.LessOrEqual(t, w.client.gap, stall)
 	})
 }
 
@@ -105,7 +99,7 @@ func TestFlappingPath(t *testing.T) {
 		joins, got := w.joins, w.client.got
 		w.run(10 * second)
 		t.Logf("longest stall %v, %d joins, %.1f Mbit/s", w.client.gap, w.joins-joins, float64(w.client.got-got)*8/1e7)
-		require.LessOrEqual(t, w.client.gap, stall(portable))
+		require.LessOrEqual(t, w.client.gap, stall)
 		require.LessOrEqual(t, w.joins-joins, 21, "one probe per interval")
 		require.Greater(t, float64(w.client.got-got), 0.8*10*50*mbit, "at least what the other path gives")
 	})

@@ -48,15 +48,18 @@ func (w *world) dial() {
 
 // open makes a TCP connection over a path, with a server at its other end.
 func (w *world) open(p *path, done func(*leg), failed func(error)) *simnet.Dialing {
-	return w.sim.Dial(simnet.PipeConfig{}, []*simnet.Link{p.up}, []*simnet.Link{p.down}, func() func(*simnet.Socket) {
-		return func(s *simnet.Socket) { w.serve(newLeg(w.server, p, s)) }
-	}, func(s *simnet.Socket, err error) {
+	serve := func(s *simnet.Socket) { w.serve(newLeg(w.server, p, s)) }
+	connected := func(s *simnet.Socket, err error) {
 		if err != nil {
 			failed(err)
 			return
 		}
 		done(newLeg(w.client, p, s))
-	})
+	}
+	if p.proxy != nil {
+		return p.proxy.open(p, serve, connected)
+	}
+	return w.sim.Dial(simnet.PipeConfig{}, []*simnet.Link{p.up}, []*simnet.Link{p.down}, func() func(*simnet.Socket) { return serve }, connected)
 }
 
 // serve reads the first bytes of a fresh connection.

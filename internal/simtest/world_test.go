@@ -43,6 +43,9 @@ type wire struct {
 	queue int64         // bytes; 0: simnet's choice
 }
 
+// lan is what a proxy's path to the server is made of.
+var lan = wire{1000 * mbit, ms, 0}
+
 func (x wire) link() simnet.LinkConfig {
 	return simnet.LinkConfig{Rate: x.rate, Delay: x.delay, Queue: x.queue}
 }
@@ -51,6 +54,7 @@ func (x wire) link() simnet.LinkConfig {
 type path struct {
 	up, down       *simnet.Link
 	client, server netip.AddrPort
+	proxy          *proxy // between the wire and the server; nil: none
 }
 
 func (p *path) dead(on bool) {
@@ -62,6 +66,7 @@ func (p *path) dead(on bool) {
 type setup struct {
 	seed     uint64
 	wires    []wire
+	proxies  bool // each wire ends at one
 	buffer   int  // SendBuffer and RecvBuffer; 0: 6 MiB, the default of Config
 	portable bool // nobody reads TCP_INFO or caps the socket's unsent bytes
 	sched    scheduler.Factory
@@ -93,6 +98,9 @@ func newWorld(t testing.TB, s setup) *world {
 			client: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, n, 1}), 0),
 			server: netip.MustParseAddrPort("10.0.9.9:80"),
 		})
+		if s.proxies {
+			w.paths[i].proxy = &proxy{w: w, up: w.sim.NewLink(lan.link()), down: w.sim.NewLink(lan.link())}
+		}
 	}
 	w.client, w.server = w.newEnd(true), w.newEnd(false)
 	t.Cleanup(w.close)

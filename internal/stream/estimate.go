@@ -10,7 +10,7 @@ import (
 const (
 	// echoEvery is how often an ECHO goes along with data: often enough for a round-trip time, too
 	// seldom to be felt.
-	echoEvery = 100 * time.Millisecond
+	echoEvery = 50 * time.Millisecond
 	// echoFloor is the same where echoes are the only measure of what has arrived. Then there are
 	// several in a window: with one, what is known of the path is up to two round trips old, and the
 	// window has to be as large as that.
@@ -19,11 +19,7 @@ const (
 	maxEchoes = 8
 	// tail is how many bytes at the end of a run are not worth an ECHO of their own: a DATA_ACK of
 	// the last byte settles them.
-	tail = 16 << 10
-	// slackMin, slackTime and slackMax are what a path may hold beyond a multiple of its estimated
-	// bandwidth-delay product: what it delivers in slackTime, within bounds.
-	slackMin, slackMax = 32 << 10, 128 << 10
-	slackTime          = 40 * time.Millisecond
+	tail = 8 << 10
 	// waitMax is how long a reply may have waited to be read: else it says nothing about the path.
 	waitMax = time.Millisecond
 )
@@ -35,6 +31,9 @@ type echo struct {
 	upTo        uint64        // payload bytes before it
 	delivered   uint64        // estimate.acked when it was made
 	deliveredAt time.Duration // estimate.ackedAt then
+	deliveredBy time.Duration // when the echo that told so was made
+	end         uint64        // it lies before this byte of the flow, headers included
+	passed      time.Duration // when the path's TCP was seen to have acknowledged it; 0: not yet
 }
 
 // estimate measures the path by ECHO and its reply: TCP delivers in order, so that a reply says that
@@ -55,13 +54,18 @@ type estimate struct {
 
 	acked   uint64 // payload bytes that have arrived
 	ackedAt time.Duration
+	ackedBy time.Duration // when the ECHO that told so was made
 	busyAt  time.Duration // since when something has been missing
-	rate    int64         // bytes per second
+	rate    rate
 
 	lastRx  time.Duration
 	resumed time.Duration    // when reading was taken up again; 0: it never stopped
+	out     uint64           // bytes written, headers included
 	sock    engine.FlowStats // what the socket's owner knows
+	sockAt  uint64           // out at that time
 	has     bool
+	late    int  // replies that came long after TCP's acknowledgement, less those that did not
+	early   bool // a proxy acknowledges early: TCP's account is not of this path
 }
 
 func (e *estimate) init() { e.srtt, e.rttvar, e.minRTT = -1, -1, -1 }
@@ -76,7 +80,7 @@ func (e *estimate) wants(now time.Duration, data bool, cfg *FlowConfig, q *outpu
 		return true
 	case !data:
 		return false
-	case !cfg.EstimateStats:
+	case !e.alone(cfg):
 		return e.n == 0 && now-e.sentAt >= echoEvery
 	case e.n == 0:
 		return now-e.sentAt >= echoFloor
@@ -86,8 +90,13 @@ func (e *estimate) wants(now time.Duration, data bool, cfg *FlowConfig, q *outpu
 
 // step says whether enough has left since the newest ECHO for another one.
 func (e *estimate) step(q *output) bool {
-	return int64(q.sent-e.echoes[e.n-1].upTo) >= max(tail, e.window()/maxEchoes)
+	return int64(q.sent-e.echoes[e.n-1].upTo) >= int64(e.grain())
 }
+
+// grain is how much is sent from one ECHO to the next. They travel between records.
+func (e *estimate) grain() int { return int(max(tail, e.window()/maxEchoes)) }
+
+func (e *estimate) window() int64 { return e.rate.window(e.minRTT) }
 
 // append appends the reply that is owed, and an ECHO if one is due.
 func (e *estimate) append(b []byte, now time.Duration, data bool, cfg *FlowConfig, q *output) []byte {
@@ -99,7 +108,10 @@ func (e *estimate) append(b []byte, now time.Duration, data bool, cfg *FlowConfi
 		return b
 	}
 	e.token++
-	x := echo{token: e.token, sentAt: now, upTo: q.sent, delivered: e.acked, deliveredAt: max(e.ackedAt, e.busyAt)}
+	x := echo{
+		token: e.token, sentAt: now, upTo: q.sent,
+		delivered: e.acked, deliveredAt: max(e.ackedAt, e.busyAt), deliveredBy: max(e.ackedBy, e.busyAt),
+	}
 	if q.half() {
 		r := q.at(0)
 		x.upTo += uint64(r.ref.Len() - r.payloadOut())
@@ -132,26 +144,17 @@ func (e *estimate) handleReply(now time.Duration, data []byte, cfg *FlowConfig, 
 	e.probe, e.frozen = false, e.frozen && e.n > 0
 	if x.sentAt > e.resumed-waitMax {
 		e.sample(now - x.sentAt)
+		e.suspect(now, x)
 	}
 	if x.upTo > e.acked {
-		e.measure(now, x)
-		e.acked, e.ackedAt = x.upTo, now
+		e.rate.measure(now, x)
+		e.acked, e.ackedAt, e.ackedBy = x.upTo, now, x.sentAt
+		e.rate.round(x.upTo, e.missing(q))
 	}
-	if cfg.EstimateStats && e.n == 0 && e.missing(q) > tail {
+	if e.alone(cfg) && e.n == 0 && e.missing(q) > tail {
 		e.probe = true
 	}
 	return true
-}
-
-// measure takes a sample of the rate: what has arrived since what had arrived when x was sent. A
-// higher one counts at once, a lower one little by little, since the application may send less.
-func (e *estimate) measure(now time.Duration, x echo) {
-	dt := now - x.deliveredAt
-	if dt <= 0 {
-		return
-	}
-	r := int64(float64(x.upTo-x.delivered) / dt.Seconds())
-	e.rate = max(r, e.rate-e.rate/32+r/32)
 }
 
 // missing is how many payload bytes have left and not arrived, as far as replies tell. A reply can
@@ -182,56 +185,27 @@ func (e *estimate) handleDataAck(now time.Duration, ack uint64, q *output) {
 
 // wrote takes note of what has left. before is what was missing until now.
 func (e *estimate) wrote(now time.Duration, before int64, cfg *FlowConfig, q *output) {
-	e.frozen = e.frozen && q.off == 0
+	if e.frozen && q.off > 0 {
+		e.frozen = false
+		if e.n > 0 {
+			e.echoes[e.n-1].end = e.out
+		}
+	}
 	if before == 0 {
 		e.busyAt = now
 	}
-	if cfg.EstimateStats && q.n == 0 && e.missing(q) > tail {
+	if e.alone(cfg) && q.n == 0 && e.missing(q) > tail {
 		e.close = e.n == 0 || e.step(q)
 	}
 }
 
 // inFlight is what has been written and, as far as anybody knows, not arrived.
 func (e *estimate) inFlight(q *output) int64 {
-	if e.has && e.sock.InFlight >= 0 {
+	if e.has && !e.early && e.sock.InFlight >= 0 {
 		return e.sock.InFlight + max(0, e.sock.Unsent)
 	}
 	return e.missing(q)
 }
 
-// window is how much an estimated path is given: two bandwidth-delay products, so that a sender which
-// is held back by it alone measures twice the rate a round trip later, and some slack.
-func (e *estimate) window() int64 {
-	if e.rate == 0 || e.minRTT < 0 {
-		return slackMax
-	}
-	over := func(d time.Duration) int64 { return int64(float64(e.rate) * d.Seconds()) }
-	return 2*over(e.minRTT) + min(max(over(slackTime), slackMin), slackMax)
-}
-
 // Resumed says that nobody has read the socket for a while until now.
 func (f *Flow) Resumed(now time.Duration) { f.est.resumed = now }
-
-// SetStats takes what the socket's owner has read from TCP_INFO. Unsent are the kernel's bytes only.
-func (f *Flow) SetStats(s engine.FlowStats) { f.est.sock, f.est.has = s, true }
-
-// Stats are the socket's measurements and ours. The round-trip time is the larger one: TCP_INFO's
-// ends at the first proxy.
-func (f *Flow) Stats(now time.Duration) engine.FlowStats {
-	e, q := &f.est, &f.out
-	if !e.has {
-		return engine.FlowStats{
-			SRTT: e.srtt, RTTVar: e.rttvar, MinRTT: e.minRTT, CWnd: -1,
-			InFlight: e.missing(q), Unsent: int64(q.queued), DeliveryRate: e.rate,
-			Acked: int64(e.acked), Retransmitted: -1, LastProgress: e.lastRx, Congestion: "kernel",
-		}
-	}
-	s := e.sock
-	if e.srtt > s.SRTT {
-		s.SRTT, s.RTTVar = e.srtt, e.rttvar
-	}
-	s.MinRTT = max(s.MinRTT, e.minRTT)
-	s.Unsent = max(0, s.Unsent) + int64(q.queued)
-	s.LastProgress = max(s.LastProgress, e.lastRx)
-	return s
-}

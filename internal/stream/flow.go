@@ -152,6 +152,7 @@ func (f *Flow) room() int {
 	}
 	busy := f.est.inFlight(&f.out) + int64(f.out.queued)
 	if l := f.window(); l > 0 {
+		f.est.rate.pressed = f.est.rate.pressed || l-busy < crumb
 		n = int(min(l-busy, int64(n)))
 	}
 	if n < min(crumb, f.cfg.Cap/4) && busy > 0 && !f.pending {
@@ -166,7 +167,7 @@ const crumb = 1400
 // window is the limit on the bytes in flight: the engine's, or a guess of what the path holds where
 // nothing but echoes tells; 0: none.
 func (f *Flow) window() int64 {
-	if f.cfg.EstimateStats {
+	if f.est.alone(&f.cfg) {
 		if w := f.est.window(); f.limit == 0 || w < f.limit {
 			return w
 		}

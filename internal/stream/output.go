@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"math"
 	"time"
 
 	"github.com/mptcp-go/mptcp/engine"
@@ -254,12 +255,22 @@ func (f *Flow) Gather(iov [][]byte) [][]byte {
 	if f.aborted {
 		return iov
 	}
-	for news := f.ack.windowNews(); i < q.n && len(iov) < end && !f.held(i); i++ {
+	left := f.batch()
+	for news := f.ack.windowNews(); i < q.n && len(iov) < end && left > 0 && !f.held(i); i++ {
 		f.encode(q.at(i), news)
 		news = false
 		iov = q.at(i).rest(iov)
+		left -= q.at(i).ref.Len()
 	}
 	return iov
+}
+
+// batch is how much payload one Gather takes: an ECHO travels in front of each.
+func (f *Flow) batch() int {
+	if f.est.alone(&f.cfg) {
+		return f.est.grain()
+	}
+	return math.MaxInt
 }
 
 // freeze collects what leaves before the next record, unless the last collection is still waiting.
@@ -331,6 +342,7 @@ func (f *Flow) Wrote(now time.Duration, n int) {
 	f.now = now
 	q := &f.out
 	q.writing = false
+	f.est.out += uint64(n)
 	missing := f.est.missing(q)
 	if q.half() {
 		n -= f.leave(n)
