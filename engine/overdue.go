@@ -47,10 +47,11 @@ func (c *Conn) checkHead(now time.Duration) {
 		return
 	}
 	head := c.sent.at(0)
-	if due := max(head.sentAt, t.woke) + c.onTime(head); due > now {
+	wait := c.onTime(head)
+	if due := max(head.sentAt, t.woke) + wait; due > now {
 		t.head, t.looks = due, 0
 	} else {
-		t.head = now + headLook<<min(t.looks/4, 4)
+		t.head = now + max(headLook, wait/4)<<min(t.looks/4, 4)
 		t.looks++
 		c.interrogate(now, head)
 	}
@@ -74,14 +75,21 @@ func (c *Conn) interrogate(now time.Duration, g *segment) {
 	if w == nil {
 		return
 	}
-	w.f.Probe(now)
+	asked := false
 	for i := 0; i < len(c.flows); i++ {
 		s := c.flows[i]
 		if !s.usable() || g.carriers&s.slot == 0 {
 			continue
 		}
-		s.f.Probe(now)
 		c.observe(now, s)
+		if s.stats.InFlight > 0 && s.stats.Unanswered == 0 && now-s.tx.last < c.stallAfter(s) {
+			continue // its TCP still delivers: what it carries is on its way
+		}
+		s.f.Probe(now)
+		if !asked {
+			asked = true
+			w.f.Probe(now)
+		}
 		if c.mute(now, s, w) {
 			c.doubt(now, s)
 			c.time.head = 0

@@ -10,7 +10,7 @@ import (
 const (
 	// echoEvery is how often an ECHO goes along with data: often enough for a round-trip time, too
 	// seldom to be felt.
-	echoEvery = 50 * time.Millisecond
+	echoEvery = 100 * time.Millisecond
 	// echoFloor is the same where echoes are the only measure of what has arrived. Then there are
 	// several in a window: with one, what is known of the path is up to two round trips old, and the
 	// window has to be as large as that.

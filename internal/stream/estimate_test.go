@@ -40,7 +40,7 @@ func TestEchoesAreRare(t *testing.T) {
 		require.NoError(t, b.Feed(now, drain(a, now, 0)))
 		require.NoError(t, a.Feed(now, drain(b, now, 0)))
 	}
-	require.Len(t, r.events, 20)
+	require.Len(t, r.events, 10)
 }
 
 func TestProbe(t *testing.T) {

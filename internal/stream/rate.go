@@ -17,6 +17,7 @@ const (
 	// product: what it delivers in slackTime, within bounds.
 	slackMin, slackMax = 32 << 10, 128 << 10
 	slackTime          = 25 * time.Millisecond
+	flatTime           = 8 * time.Millisecond // the same for a rate that has found its limit
 )
 
 // rate is how fast a path delivers. TCP's own figure ends at the first proxy, and elsewhere there is none.
@@ -70,9 +71,7 @@ func (r *rate) window(minRTT time.Duration) int64 {
 	over := func(d time.Duration) int64 { return int64(float64(r.best) * d.Seconds()) }
 	w := over(minRTT)
 	if r.flat < flatRounds {
-		w *= 2
-	} else {
-		w += w / 4
+		return 2*w + min(max(over(slackTime), slackMin), slackMax)
 	}
-	return w + min(max(over(slackTime), slackMin), slackMax)
+	return w + w/4 + min(max(over(flatTime), slackMin), slackMax)
 }
