@@ -87,6 +87,7 @@ func TestWritesCollectIntoRuns(t *testing.T) {
 		write(t, c, piece)
 		require.Len(t, s.calls, plenty/piece+1)
 		time.Sleep(collectTime - time.Nanosecond)
+		synctest.Wait()
 		require.Len(t, s.calls, plenty/piece+1)
 		time.Sleep(2 * time.Nanosecond)
 		synctest.Wait()

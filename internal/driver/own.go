@@ -8,7 +8,7 @@ import (
 
 // ownStage is what a reader goroutine keeps while it waits: most of a payload follows the header in
 // chunks.
-const ownStage = 1 << 10
+const ownStage = 512
 
 // readOwn is the reader goroutine of a flow that can't be read in the reader role.
 func (c *Conn) readOwn(f *flow) {

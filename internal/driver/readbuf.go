@@ -38,20 +38,27 @@ type readBuffers struct {
 	like   int    // payload bytes of the latest record
 	astray bool   // they were not next in order: do not count on those that follow
 
-	iov    [MaxBuffers][]byte
-	at     [MaxBuffers]int // where in app they are; -1: elsewhere
-	n      int             // how many
-	total  int             // bytes in all
-	direct int             // payload that is the application's, of what the read brought
-	heads  [maxHeads][plainHead]byte
-	head   [headSize]byte
-	chunk  *pool.Chunk
-	stage  *stage
+	*layout     // from Buffers until what came is fed, or nothing did: an idle flow has none
+	total   int // bytes in all
+	direct  int // payload that is the application's, of what the read brought
+	chunk   *pool.Chunk
+	stage   *stage
 }
+
+// layout is where the parts of a read go.
+type layout struct {
+	iov   [MaxBuffers][]byte
+	at    [MaxBuffers]int // where in app they are; -1: elsewhere
+	n     int             // how many
+	heads [maxHeads][plainHead]byte
+	head  [headSize]byte
+}
+
+var layouts = sync.Pool{New: func() any { return new(layout) }}
 
 // Buffers implements Target.
 func (r *readBuffers) Buffers() [][]byte {
-	r.n, r.total = 0, 0
+	r.layout, r.total = layouts.Get().(*layout), 0
 	switch {
 	case len(r.app) > 0:
 		r.aim()
@@ -108,8 +115,12 @@ func (r *readBuffers) Drop() {
 		r.chunk.Release()
 		r.chunk = nil
 	}
-	clear(r.iov[:r.n])
-	r.n = 0
+	if r.layout != nil {
+		clear(r.iov[:r.n])
+		r.n = 0
+		layouts.Put(r.layout)
+		r.layout = nil
+	}
 }
 
 // feed gives the n bytes that were read to the flow. direct is how many of them are the application's

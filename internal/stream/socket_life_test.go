@@ -264,12 +264,18 @@ func TestIdleConnection(t *testing.T) {
 		runtime.ReadMemStats(&m)
 		return m.HeapAlloc + m.StackInuse
 	}
-	before, goroutines := heap(), runtime.NumGoroutine()
-	for range conns {
-		a, b := w.connect(t, false)
-		w.join(t, a, b)
-		all = append(all, a, b)
+	open := func() {
+		for range conns {
+			a, b := w.connect(t, false)
+			w.join(t, a, b)
+			all = append(all, a, b)
+		}
 	}
+	open() // pools and the runtime grow with the first ones
+	finish(t, all...)
+	all = nil
+	before, goroutines := heap(), runtime.NumGoroutine()
+	open()
 	time.Sleep(100 * time.Millisecond)
 	per := float64(heap()-before) / (2 * conns)
 	t.Logf("%.1f KB and %.1f goroutines per side", per/1024, float64(runtime.NumGoroutine()-goroutines)/(2*conns))
