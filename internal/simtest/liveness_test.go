@@ -12,7 +12,7 @@ import (
 // Behind proxies, which acknowledge what they still hold, a dead path stalls the connection no longer
 // than 300 ms, and what TCP_INFO says of the proxy's near side is not taken for the path.
 func TestSilentDeathBehindProxy(t *testing.T) {
-	for _, x := range failovers {
+	for _, x := range few(failovers) {
 		for which := range 2 {
 			t.Run(fmt.Sprintf("%s path %d", x.name, which), func(t *testing.T) {
 				eachKind(t, func(t *testing.T, portable bool) {
@@ -51,11 +51,11 @@ func (e *end) stales() (n int) {
 // stale, and next to nothing is sent twice.
 func TestQueuesAreNoDeath(t *testing.T) {
 	deep := func(rate int64) int64 { return rate * 3 / 10 }
-	for i, wires := range [][]wire{
+	for i, wires := range few([][]wire{
 		{{50 * mbit, 10 * ms, deep(50 * mbit)}, {50 * mbit, 20 * ms, deep(50 * mbit)}},
 		{{50 * mbit, 10 * ms, 0}, {5 * mbit, 40 * ms, deep(5 * mbit)}},
 		{{20 * mbit, 150 * ms, deep(20 * mbit)}, {50 * mbit, 10 * ms, deep(50 * mbit)}},
-	} {
+	}) {
 		for _, proxies := range []bool{false, true} {
 			if proxies && i == 1 {
 				continue // a megabyte goes into a proxy, and takes two seconds from there on

@@ -22,7 +22,7 @@ func TestLateRepliesTellOfAProxy(t *testing.T) {
 			ssn += 10
 			sent := drain(a, now, 0)
 			a.SetStats(engine.FlowStats{SRTT: ms, Acked: 1 << 20}) // the proxy has it all
-			a.Stats(now + 2*ms) // looks at it
+			a.Stats(now + 2*ms)                                    // looks at it
 			require.NoError(t, b.Feed(now+wait/2, sent))
 			if unread {
 				a.Resumed(now + wait)
