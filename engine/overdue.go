@@ -90,7 +90,7 @@ func (c *Conn) interrogate(now time.Duration, g *segment) {
 			asked = true
 			w.f.Probe(now)
 		}
-		if c.mute(now, s, w) {
+		if c.leavesOpen(now, s, w) {
 			c.doubt(now, s)
 			c.time.head = 0
 			return
@@ -108,9 +108,9 @@ func (c *Conn) witness(g *segment) (w *subflow) {
 	return w
 }
 
-// mute says whether s has left a question without an answer for longer than its round trips explain,
+// leavesOpen says whether s has left a question without an answer for longer than its round trips explain,
 // while nothing that it carries arrives and the peer answered w well after it was asked.
-func (c *Conn) mute(now time.Duration, s, w *subflow) bool {
+func (c *Conn) leavesOpen(now time.Duration, s, w *subflow) bool {
 	asked := s.stats.Unanswered
 	if asked == 0 {
 		return false

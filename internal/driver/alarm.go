@@ -28,7 +28,7 @@ type alarm struct {
 func (c *Conn) arm(now time.Duration) {
 	at := c.nextDeadline(now)
 	a := &c.alarm
-	if at == 0 || c.life.ended || a.at != 0 && a.at <= at {
+	if at == 0 || a.at != 0 && a.at <= at {
 		return
 	}
 	a.at = at
@@ -40,7 +40,8 @@ func (c *Conn) arm(now time.Duration) {
 	a.t.Reset(d)
 }
 
-// nextDeadline is when something is due; 0: nothing is.
+// nextDeadline is when something is due; 0: nothing is. At the end of the connection only packet flows
+// go on: their FINs have to be acknowledged.
 func (c *Conn) nextDeadline(now time.Duration) time.Duration {
 	next := time.Duration(0)
 	sooner := func(at time.Duration) {
@@ -48,6 +49,14 @@ func (c *Conn) nextDeadline(now time.Duration) time.Duration {
 		if next == 0 || at < next {
 			next = at
 		}
+	}
+	for _, f := range c.packets {
+		if at, ok := f.p.Next(); ok {
+			sooner(at)
+		}
+	}
+	if c.life.ended {
+		return next
 	}
 	if at, ok := c.eng.Next(); ok {
 		if c.lastIO != 0 && now-c.lastIO < calm {
@@ -82,11 +91,12 @@ func (c *Conn) nextDeadline(now time.Duration) time.Duration {
 func (c *Conn) fire() {
 	c.mu.Lock()
 	c.alarm.at = 0
+	now := c.now()
+	c.firePackets(now)
 	if c.life.ended {
-		c.mu.Unlock()
+		c.leave(now)
 		return
 	}
-	now := c.now()
 	c.fireFlows(now)
 	if at, ok := c.eng.Next(); ok && at <= now {
 		c.eng.HandleTimeout(now)

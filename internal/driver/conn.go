@@ -15,18 +15,19 @@ type Conn struct {
 	p     Params
 	epoch time.Time
 
-	mu     sync.Mutex // guards everything below; no other lock is taken under it
-	eng    *engine.Conn
-	flows  []*flow
-	raws   int           // flows that the reader role reads
-	owns   int           // flows that have reader goroutines of their own
-	lastIO time.Duration // when bytes last moved
-	rd, wr gate
-	role   role
-	alarm  alarm
-	events events
-	joins  joins
-	life   life
+	mu      sync.Mutex // guards everything below; no other lock is taken under it
+	eng     *engine.Conn
+	flows   []*flow
+	packets []*packetFlow // subflows without a socket; their ids are the engine's affair
+	raws    int           // flows that the reader role reads
+	owns    int           // flows that have reader goroutines of their own
+	lastIO  time.Duration // when bytes last moved
+	rd, wr  gate
+	role    role
+	alarm   alarm
+	events  events
+	joins   joins
+	life    life
 }
 
 // NewConn makes a connection without subflows. start, if not nil, is called with the engine before
@@ -34,7 +35,7 @@ type Conn struct {
 func NewConn(p Params, start func(now time.Duration, e *engine.Conn)) *Conn {
 	c := &Conn{p: p, epoch: time.Now()}
 	c.eng = engine.NewConn(0, p.Engine, p.Key)
-	c.eng.SetID(p.ID, extapi.CarrierStream)
+	c.eng.SetID(p.ID, p.Carrier)
 	c.life.done = make(chan struct{})
 	if start != nil {
 		start(0, c.eng)

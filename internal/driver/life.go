@@ -50,7 +50,7 @@ func (c *Conn) checkEnd() {
 	}
 	if !l.ended && c.eng.Done() {
 		l.ended, l.tell.done = true, true
-		if c.alarm.t != nil {
+		if c.alarm.t != nil && len(c.packets) == 0 {
 			c.alarm.t.Stop()
 		}
 		c.role.interrupt()

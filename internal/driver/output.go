@@ -32,9 +32,12 @@ func (c *Conn) flush(now time.Duration, all bool) {
 			if wait {
 				c.arm(now)
 			}
-			return
+			break
 		}
 		c.serve(f)
+	}
+	if len(c.packets) > 0 {
+		c.transmit()
 	}
 }
 

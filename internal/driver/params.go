@@ -13,6 +13,7 @@ import (
 // Params is what a connection is made of.
 type Params struct {
 	ID                    extapi.ConnID
+	Carrier               extapi.Carrier
 	Engine                engine.Config
 	Key                   engine.Key // this side's
 	LocalAddr, RemoteAddr net.Addr   // of the first subflow: the connection's for life (RFC 6897 section 4.2.1)
@@ -28,9 +29,10 @@ type Params struct {
 	OnDone func(*Conn)
 }
 
-// Joiner opens the subflow that the engine asks for: it connects and shakes hands. An error that is a
-// *Refusal says that the peer answered and does not want it.
-type Joiner func(ctx context.Context, c *Conn, r engine.JoinRequest) (Subflow, error)
+// Joiner opens the subflow that the engine asks for: it connects, shakes hands and makes it part of the
+// connection (Attach, or Adopt). An error that is a *Refusal says that the peer answered and does not
+// want it.
+type Joiner func(ctx context.Context, c *Conn, r engine.JoinRequest) error
 
 // Refusal is the error of a join that the peer refused: trying again is no use.
 type Refusal struct{ Err error }

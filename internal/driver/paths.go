@@ -54,6 +54,15 @@ func (j *joins) take(attempt uint32) bool {
 	return wanted
 }
 
+// came tells who waits for the subflow of an attempt which one it is.
+func (j *joins) came(attempt uint32, id engine.PathID) {
+	for _, a := range j.pending {
+		if a.n == attempt && a.n != 0 {
+			a.path = id
+		}
+	}
+}
+
 func (j *joins) release() {
 	for _, ch := range j.waiting {
 		close(ch)
@@ -156,15 +165,11 @@ func (c *Conn) join(ctx context.Context, stop context.CancelFunc, r engine.JoinR
 		defer stop()
 	}
 	err := errors.ErrUnsupported
-	var s Subflow
 	if c.p.Join != nil {
-		s, err = c.p.Join(ctx, c, r)
+		err = c.p.Join(ctx, c, r)
 	}
 	if err == nil {
-		_, err = c.Attach(s)
-		if err == nil {
-			return
-		}
+		return
 	}
 	var refused *Refusal
 	c.mu.Lock()
@@ -203,11 +208,7 @@ func (c *Conn) Attach(s Subflow) (engine.PathID, error) {
 	}
 	s.Bind(c.eng, f.id)
 	c.enrol(f)
-	for _, a := range c.joins.pending {
-		if a.n == s.Params.Attempt && a.n != 0 {
-			a.path = f.id
-		}
-	}
+	c.joins.came(s.Params.Attempt, f.id)
 	c.measure(now, f, 0)
 	if s.Established {
 		c.eng.HandleEstablished(now, f.id)

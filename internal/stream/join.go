@@ -11,12 +11,16 @@ import (
 
 // joiner opens subflows: it connects with open and shakes hands (RFC 8684 section 3.2).
 func joiner(open func(context.Context, engine.JoinRequest) (net.Conn, error)) driver.Joiner {
-	return func(ctx context.Context, c *driver.Conn, r engine.JoinRequest) (driver.Subflow, error) {
+	return func(ctx context.Context, c *driver.Conn, r engine.JoinRequest) error {
 		nc, err := open(ctx, r)
 		if err != nil {
-			return driver.Subflow{}, err
+			return err
 		}
-		return join(ctx, nc, c, r)
+		s, err := join(ctx, nc, c, r)
+		if err == nil {
+			_, err = c.Attach(s)
+		}
+		return err
 	}
 }
 

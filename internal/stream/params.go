@@ -30,7 +30,7 @@ type Params struct {
 
 func (p *Params) driver(nc net.Conn, client bool) driver.Params {
 	d := driver.Params{
-		ID: p.ID, Engine: p.Engine, Key: p.Key, LocalAddr: nc.LocalAddr(), RemoteAddr: nc.RemoteAddr(),
+		ID: p.ID, Carrier: extapi.CarrierStream, Engine: p.Engine, Key: p.Key, LocalAddr: nc.LocalAddr(), RemoteAddr: nc.RemoteAddr(),
 		JoinTimeout: p.JoinTimeout, Trace: p.Trace, OnClosed: p.OnClosed, OnDone: p.OnDone,
 	}
 	d.Engine.Client = client
