@@ -9,5 +9,5 @@ type Capabilities struct {
 
 // Capabilities asks the operating system; with a Network of the program's own, Kernel and Watch are what that can do.
 func (t *Transport) Capabilities() Capabilities {
-	return Capabilities{Wire: errNoWire, Kernel: kernelMPTCP(), Watch: t.watchError()}
+	return Capabilities{Wire: t.wireError(), Kernel: kernelMPTCP(), Watch: t.watchError()}
 }

@@ -50,6 +50,8 @@ func (x *dial) carry(ctx context.Context, r route, connected func()) (*Conn, err
 		return x.plain(ctx, r, plainTCP, extapi.FallbackDisabled, connected)
 	case s.bound.IsValid() && s.Multipath != MultipathOn:
 		return x.plain(ctx, r, plainTCP, extapi.FallbackBound, connected)
+	case s.Mode == ModeWire:
+		return x.wire(ctx, r, connected)
 	case s.Mode == ModeKernel:
 		return x.plain(ctx, r, kernelTCP, extapi.FallbackPeer, connected)
 	case namedPeer(s.Peers, x.host, r.remote):
@@ -220,7 +222,7 @@ func (x *dial) subflow(ctx context.Context, nc net.Conn, r route, shake func(net
 		return nil, err
 	}
 	x.h.addrs.start()
-	b := newMulti(m, x.s, nc)
+	b := newMulti(m, x.s, addrPort(nc.LocalAddr()), addrPort(nc.RemoteAddr()))
 	b.control = x.t.Control
 	p := b.params(x.trace, true)
 	p.Path, p.Role = b.describe(r.path), r.role

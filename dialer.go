@@ -68,9 +68,6 @@ type dial struct {
 }
 
 func (d *Dialer) dial(ctx context.Context, network, address string) (*Conn, error) {
-	if d.Mode == ModeWire {
-		return nil, errNoWire
-	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}

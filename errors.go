@@ -34,9 +34,6 @@ var (
 	ErrAddrGone = engine.ErrAddrGone
 )
 
-// errNoWire is what ModeWire and Capabilities().Wire answer.
-var errNoWire = fmt.Errorf("mptcp: this version has no wire carrier; use ModeAuto: %w", errors.ErrUnsupported)
-
 // ResetReason is an RFC 8684 section 3.6 reset reason code, a uint8. Its String is the reason in words.
 type ResetReason = engine.ResetReason
 

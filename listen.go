@@ -56,9 +56,6 @@ func Listen(network, address string) (*Listener, error) {
 }
 
 func (lc *ListenConfig) listen(ctx context.Context, network, address string) (*Listener, error) {
-	if lc.Mode == ModeWire {
-		return nil, errNoWire
-	}
 	a, err := parseTarget(ctx, network, address)
 	if err != nil {
 		return nil, err
@@ -76,11 +73,21 @@ func (lc *ListenConfig) listen(ctx context.Context, network, address string) (*L
 	s := own.Config.resolve()
 	s.RequireMultipath = s.RequireMultipath || a.require
 	off := s.Mode == ModeTCP || s.Multipath == MultipathOff
-	nl, err := h.net.Listen(ctx, ListenSpec{Network: a.network, Local: local, KernelMPTCP: !off, Control: t.Control})
+	var nl net.Listener
+	var wl *wireListener
+	if s.Mode == ModeWire && !off {
+		wl, err = h.listenWire(a.network, local, own.Backlog)
+		nl = wl
+	} else {
+		nl, err = h.net.Listen(ctx, ListenSpec{Network: a.network, Local: local, KernelMPTCP: !off, Control: t.Control})
+	}
 	if err != nil {
 		return nil, err
 	}
 	l := newListener(h, own, s, nl)
+	if wl != nil {
+		wl.start(l)
+	}
 	l.control = t.Control
 	if ip := local.Addr(); ip.IsValid() && !ip.IsUnspecified() {
 		s.bound = ip

@@ -23,7 +23,7 @@ type multi struct {
 
 	m       *member
 	s       *settings
-	first   net.Conn // the first subflow's socket, while the connection is being made
+	first   netip.AddrPort // the first subflow's local address
 	local   netip.Addr
 	remote  netip.AddrPort
 	port    uint16           // of the listener; 0: we dialled
@@ -31,21 +31,17 @@ type multi struct {
 	control func(network, address string, c syscall.RawConn) error
 }
 
-func newMulti(m *member, s *settings, nc net.Conn) *multi {
-	return &multi{
-		m: m, s: s, first: nc,
-		local:  addrPort(nc.LocalAddr()).Addr(),
-		remote: addrPort(nc.RemoteAddr()),
-	}
+func newMulti(m *member, s *settings, local, remote netip.AddrPort) *multi {
+	return &multi{m: m, s: s, first: local, local: local.Addr(), remote: remote}
 }
 
 // onLoopback says whether the first subflow is on loopback.
 func (b *multi) onLoopback() bool { return b.local.IsLoopback() || b.remote.Addr().IsLoopback() }
 
-// params are the first subflow's, for package stream.
-func (b *multi) params(ctx context.Context, client bool) stream.Params {
+// engine is the configuration of the connection's semantic half.
+func (b *multi) engine(client bool) engine.Config {
 	s := b.s
-	cfg := engine.Config{
+	return engine.Config{
 		Client:          client,
 		Rand:            rand.Reader,
 		Memory:          b.m.s.memory,
@@ -65,9 +61,14 @@ func (b *multi) params(ctx context.Context, client bool) stream.Params {
 		Loopback:        b.onLoopback(),
 		Tracing:         s.Trace != nil,
 	}
+}
+
+// params are the first subflow's, for package stream.
+func (b *multi) params(ctx context.Context, client bool) stream.Params {
+	s := b.s
 	return stream.Params{
 		ID:               b.m.id,
-		Engine:           cfg,
+		Engine:           b.engine(client),
 		Key:              b.m.key,
 		HandshakeTimeout: s.HandshakeTimeout,
 		JoinTimeout:      s.JoinTimeout,
@@ -82,7 +83,7 @@ func (b *multi) describe(c extapi.Candidate) extapi.Candidate {
 	if c.Interface == "" {
 		c, _ = b.m.s.addrs.find(b.local)
 	}
-	c.Local, c.Remote = addrPort(b.first.LocalAddr()), b.remote
+	c.Local, c.Remote = b.first, b.remote
 	return c
 }
 

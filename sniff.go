@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"time"
 
@@ -70,7 +71,9 @@ func (l *Listener) offer(c *Conn) {
 // greet finds out what nc is and makes a Conn of it; none for a join, and for a connection that closes before
 // its first byte. On error nc is closed.
 func (l *Listener) greet(nc net.Conn, g *guest) (*Conn, error) {
-	switch {
+	switch a, wired := nc.(*arrival); {
+	case wired && a.b != nil:
+		return l.acceptWire(a, g)
 	case l.s.Mode == ModeTCP || l.s.Multipath == MultipathOff:
 		return l.acceptPlain(newPlain(nc, extapi.FallbackDisabled), g)
 	case l.s.Mode == ModeKernel:
@@ -159,12 +162,12 @@ func (p *putBack) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// settingsFor are the settings of a new connection.
-func (l *Listener) settingsFor(nc net.Conn) (*settings, error) {
+// settingsFor are the settings of a new connection between these addresses.
+func (l *Listener) settingsFor(local, remote netip.AddrPort) (*settings, error) {
 	if l.lc.ConfigForPeer == nil {
 		return l.s, nil
 	}
-	cfg, err := l.lc.ConfigForPeer(addrPort(nc.LocalAddr()), addrPort(nc.RemoteAddr()))
+	cfg, err := l.lc.ConfigForPeer(local, remote)
 	if err != nil || cfg == nil {
 		return l.s, err
 	}
@@ -179,7 +182,7 @@ func (l *Listener) acceptPlain(p *plain, g *guest) (*Conn, error) {
 	if !l.lobby.leave(g) {
 		return nil, errCrowded
 	}
-	s, err := l.settingsFor(p.nc)
+	s, err := l.settingsFor(addrPort(p.nc.LocalAddr()), addrPort(p.nc.RemoteAddr()))
 	if err == nil && (len(s.Secret) > 0 || s.RequireMultipath && !p.Multipath()) {
 		err = errNotOurs
 	}
@@ -192,7 +195,7 @@ func (l *Listener) acceptPlain(p *plain, g *guest) (*Conn, error) {
 
 // acceptStream completes the handshake of a stream peer.
 func (l *Listener) acceptStream(nc net.Conn, o *stream.Opening) (*Conn, error) {
-	s, err := l.settingsFor(nc)
+	s, err := l.settingsFor(addrPort(nc.LocalAddr()), addrPort(nc.RemoteAddr()))
 	if err != nil {
 		o.Refuse(ResetProhibited, false)
 		return nil, err
@@ -209,7 +212,7 @@ func (l *Listener) acceptStream(nc net.Conn, o *stream.Opening) (*Conn, error) {
 		return nil, err
 	}
 	l.h.addrs.start()
-	b := newMulti(m, s, nc)
+	b := newMulti(m, s, addrPort(nc.LocalAddr()), addrPort(nc.RemoteAddr()))
 	b.port, b.list, b.control = uint16(l.addr.Port), l.lc.Announce, l.control
 	p := b.params(l.ctx, false)
 	p.Path = b.describe(extapi.Candidate{})

@@ -11,6 +11,7 @@ import (
 
 	"github.com/mptcp-go/mptcp/engine"
 	"github.com/mptcp-go/mptcp/extapi"
+	"github.com/mptcp-go/mptcp/internal/wire/stack"
 )
 
 // Transport owns what connections share: the table of tokens, what is known of peers, the watch over the
@@ -51,6 +52,10 @@ type shared struct {
 	addrs    *addrBook
 	ctx      context.Context // ends with Close
 	cancel   context.CancelFunc
+
+	wireMu     sync.Mutex
+	wire       *stack.Stack // our own TCP, made at first use
+	blackholes blackholes
 
 	tokenMu sync.Mutex
 	tokens  *engine.Tokens[*member]
@@ -147,6 +152,7 @@ func (t *Transport) Close() error {
 			c.b.Abort(engine.ResetUnspecified)
 		}
 	}
+	s.closeWire()
 	return nil
 }
 

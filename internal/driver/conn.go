@@ -13,7 +13,8 @@ import (
 // behave as those of *net.TCPConn; errors are plain (the caller wraps them in *net.OpError).
 type Conn struct {
 	p     Params
-	epoch time.Time
+	epoch time.Time // what now counts from
+	born  time.Time
 
 	mu      sync.Mutex // guards everything below; no other lock is taken under it
 	eng     *engine.Conn
@@ -22,6 +23,7 @@ type Conn struct {
 	raws    int           // flows that the reader role reads
 	owns    int           // flows that have reader goroutines of their own
 	lastIO  time.Duration // when bytes last moved
+	latest  time.Duration // the newest now: no event is older
 	rd, wr  gate
 	role    role
 	alarm   alarm
@@ -34,16 +36,24 @@ type Conn struct {
 // anything else happens (SetRemote, SetChecksum).
 func NewConn(p Params, start func(now time.Duration, e *engine.Conn)) *Conn {
 	c := &Conn{p: p, epoch: time.Now()}
-	c.eng = engine.NewConn(0, p.Engine, p.Key)
+	c.born = c.epoch
+	if !p.Epoch.IsZero() {
+		c.epoch = p.Epoch
+	}
+	now := c.now()
+	c.eng = engine.NewConn(now, p.Engine, p.Key)
 	c.eng.SetID(p.ID, p.Carrier)
 	c.life.done = make(chan struct{})
 	if start != nil {
-		start(0, c.eng)
+		start(now, c.eng)
 	}
 	return c
 }
 
-func (c *Conn) now() time.Duration { return time.Since(c.epoch) }
+func (c *Conn) now() time.Duration {
+	c.latest = time.Since(c.epoch)
+	return c.latest
+}
 
 // Update runs f under the lock as one event: for carriers, and for calls that this package has no
 // name for. f must not block.
@@ -139,7 +149,7 @@ func (c *Conn) Info() extapi.ConnInfo {
 
 func (c *Conn) info() extapi.ConnInfo {
 	i := c.eng.Info()
-	i.Established = c.epoch
+	i.Established = c.born
 	return i
 }
 

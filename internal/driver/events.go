@@ -38,7 +38,7 @@ func (c *Conn) push(now time.Duration, ev extapi.Event) {
 	if len(e.watchers) == 0 && (c.p.Trace == nil || e.asked && e.tracer == nil) {
 		return
 	}
-	e.queue = append(e.queue, happening{now, ev})
+	e.queue = append(e.queue, happening{now - c.born.Sub(c.epoch), ev}) // a tracer counts from the beginning
 }
 
 // due says whether there is something to report without the lock.

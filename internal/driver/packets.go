@@ -7,8 +7,8 @@ import (
 )
 
 // Packets is a subflow whose TCP is our own: it makes packets, where others have a socket to write to.
-// Packets that come in are fed to it within Update, by who reads them; what it has to say leaves at the
-// end of every event. All of it but Transmit runs under the connection's lock.
+// Packets that come in are fed to it between Enter and Leave, by who reads them; what it has to say leaves
+// at the end of every event. All of it but Transmit runs under the connection's lock.
 type Packets interface {
 	// Next is when HandleTimeout wants to be called; false: nothing is due.
 	Next() (time.Duration, bool)
@@ -24,27 +24,38 @@ type Packets interface {
 	Release()
 }
 
-// packetFlow is one subflow that makes packets. It may be older than the engine's subflow, which begins
-// when the handshake is done, and outlives it until both FINs are acknowledged.
+// packetFlow is one subflow that makes packets. It outlives the engine's subflow until its FINs are
+// acknowledged.
 type packetFlow struct {
 	p       Packets
 	writing bool // somebody is between Gather and Sent
 	quiet   bool // it had nothing to send since the flush began
 }
 
-// Host makes p one of the connection's subflows that make packets, handshake included. It is called
-// under the lock: within Update, or before anybody else knows the connection.
-func (c *Conn) Host(p Packets) { c.packets = append(c.packets, &packetFlow{p: p}) }
+// Enter begins an event that a carrier brings, one that happened at the time given: it takes the lock and
+// returns the event's time. Leave or Pause ends it.
+func (c *Conn) Enter(at time.Duration) time.Duration {
+	c.mu.Lock()
+	return max(at, c.latest)
+}
 
-// Adopt puts a subflow whose handshake is done under the engine, and returns its id; 0: the connection
-// takes no further subflow. Like Host it is called under the lock.
-func (c *Conn) Adopt(now time.Duration, f engine.Flow, p engine.FlowParams) engine.PathID {
-	if c.life.ended || !c.joins.take(p.Attempt) {
+// Pause ends an event whose consequences can wait for the Leave of one that follows at once.
+func (c *Conn) Pause() { c.mu.Unlock() }
+
+// Leave ends an event and lets it have its consequences.
+func (c *Conn) Leave(now time.Duration) { c.leave(now) }
+
+// Adopt makes p a subflow of the connection, between Enter and Leave. attach puts it under the engine and
+// returns its id; 0, as without asking it when nobody wants the subflow any more: it was not taken. attempt
+// is that of the engine's JoinRequest, if it answers one.
+func (c *Conn) Adopt(p Packets, attempt uint32, attach func(e *engine.Conn) engine.PathID) engine.PathID {
+	if c.life.ended || !c.joins.take(attempt) {
 		return 0
 	}
-	id := c.eng.AddFlow(now, f, p)
+	id := attach(c.eng)
 	if id != 0 {
-		c.joins.came(p.Attempt, id)
+		c.packets = append(c.packets, &packetFlow{p: p})
+		c.joins.came(attempt, id)
 	}
 	return id
 }

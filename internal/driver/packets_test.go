@@ -58,7 +58,9 @@ func (p *postbox) Release()           { close(p.released) }
 func newPostbox() *postbox {
 	c := NewConn(Params{Engine: testEngine(), Key: ourKey}, nil)
 	p := &postbox{c: c, sent: make(chan int, 100), released: make(chan struct{})}
-	c.Update(func(time.Duration, *engine.Conn) { c.Host(p) })
+	now := c.Enter(0)
+	c.Adopt(p, 0, func(*engine.Conn) engine.PathID { return 1 })
+	c.Leave(now)
 	return p
 }
 

@@ -14,6 +14,7 @@ import (
 type Params struct {
 	ID                    extapi.ConnID
 	Carrier               extapi.Carrier
+	Epoch                 time.Time // from which the carrier counts time; zero: the connection's beginning
 	Engine                engine.Config
 	Key                   engine.Key // this side's
 	LocalAddr, RemoteAddr net.Addr   // of the first subflow: the connection's for life (RFC 6897 section 4.2.1)

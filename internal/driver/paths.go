@@ -346,3 +346,10 @@ func (c *Conn) change(f func(now time.Duration) error) error {
 	c.leave(now)
 	return err
 }
+
+// Established says whether both sides are known to have both keys.
+func (c *Conn) Established() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.joins.established
+}

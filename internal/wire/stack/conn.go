@@ -1,0 +1,242 @@
+package stack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/mptcp-go/mptcp/congestion"
+	"github.com/mptcp-go/mptcp/engine"
+	"github.com/mptcp-go/mptcp/extapi"
+	"github.com/mptcp-go/mptcp/internal/driver"
+	"github.com/mptcp-go/mptcp/internal/wire"
+	"github.com/mptcp-go/mptcp/internal/wire/link"
+	"github.com/mptcp-go/mptcp/internal/wire/tcp"
+)
+
+// Seed is what a connection is made from.
+type Seed struct {
+	// Plain, if it is not FallbackNone, is why the connection does not ask for Multipath TCP.
+	Plain      extapi.FallbackReason
+	Offer      engine.CapableOffer // the carrier is filled in
+	Key        engine.Key          // this side's, unique on this host
+	Driver     driver.Params       // Join, Key, Epoch, carrier and addresses are filled in
+	Path       engine.FlowParams   // of the first subflow: interface, cost, role
+	TCP        tcp.Config          // of every subflow: buffers, timeouts. Addresses, MTU and controller are filled in
+	Congestion congestion.Factory
+	Owner      any // for Greeter.Welcome
+	// Discard is called, without a lock, when the connection never comes to be. Nil: nothing is to do.
+	Discard func()
+}
+
+// conn is a connection as its subflows see it.
+type conn struct {
+	s     *Stack
+	seed  Seed
+	group congestion.Group
+	local netip.AddrPort // of the first subflow
+}
+
+func (s *Stack) newConn(seed Seed, local netip.AddrPort) *conn {
+	return &conn{s: s, seed: seed, group: seed.Congestion.NewGroup(), local: local}
+}
+
+// config is what a subflow over these addresses is made from.
+func (c *conn) config(now time.Duration, p *port, local, remote netip.AddrPort, mtu int) wire.Config {
+	t := c.seed.TCP
+	t.Local, t.Remote, t.MTU, t.Rand = local, remote, mtu, c.s.rand
+	t.ISN = tcp.ISN(now, &c.s.secret, local, remote)
+	t.TSOffset = tcp.TSOffset(&c.s.secret, local, remote)
+	p.group, p.control = c.group, c.group.New(now, congestion.Subflow{MSS: mtu - headers(remote.Addr())})
+	t.Controller = p.control
+	return wire.Config{TCP: t, Congestion: c.seed.Congestion.Name()}
+}
+
+// headers are those of IP and TCP with timestamps, in bytes.
+func headers(a netip.Addr) int {
+	if a.Is4() {
+		return 20 + 20 + 12
+	}
+	return 40 + 20 + 12
+}
+
+// begin makes the connection of a first subflow whose handshake is done, and returns it entered.
+func (c *conn) begin(now time.Duration, p *port) *driver.Conn {
+	dp := c.seed.Driver
+	dp.Key = c.seed.Key
+	dp.Carrier, dp.Epoch = extapi.CarrierWire, c.s.epoch
+	dp.LocalAddr, dp.RemoteAddr = net.TCPAddrFromAddrPort(p.lf.Local()), net.TCPAddrFromAddrPort(p.lf.Remote())
+	dp.Join = c.join
+	var d *driver.Conn
+	done := dp.OnDone
+	dp.OnDone = func(x *driver.Conn) {
+		c.s.mu.Lock()
+		delete(c.s.conns, x)
+		c.s.mu.Unlock()
+		if done != nil {
+			done(x)
+		}
+	}
+	d = driver.NewConn(dp, nil)
+	c.s.mu.Lock()
+	c.s.conns[d] = c
+	c.s.mu.Unlock()
+	now = d.Enter(now)
+	d.Adopt(p, 0, func(e *engine.Conn) engine.PathID { return p.flow.Attach(now, e, c.seed.Path) })
+	p.d.Store(d)
+	return d
+}
+
+// outcome is what a handshake has come to, for who waits for it.
+type outcome struct {
+	d *driver.Conn
+	r wire.Result
+}
+
+// Dial opens a connection. Zero values in local mean: any. ifIndex is the interface to leave through; 0:
+// the route's. The handshake takes as long as ctx and TCP allow.
+func (s *Stack) Dial(ctx context.Context, seed Seed, local, remote netip.AddrPort, iface string) (*driver.Conn, wire.Result, error) {
+	seed.Offer.Carrier = extapi.CarrierWire
+	p, err := s.newPort(local, remote, iface)
+	if err != nil {
+		return nil, wire.Result{}, err
+	}
+	c := s.newConn(seed, p.lf.Local())
+	now := s.now()
+	cfg := c.config(now, p, p.lf.Local(), remote, p.mtu())
+	if seed.Plain != extapi.FallbackNone {
+		p.flow = wire.DialPlain(now, cfg, seed.Plain)
+	} else {
+		p.flow = wire.Dial(now, cfg, engine.NewCapable(seed.Offer, seed.Key))
+	}
+	done := make(chan outcome, 1)
+	p.settle = func(now time.Duration, r wire.Result) *driver.Conn {
+		var d *driver.Conn
+		if r.Err == nil {
+			d = c.begin(now, p)
+		}
+		p.after = func() { done <- outcome{d, r} }
+		return d
+	}
+	p.leave(now) // newPort has locked it
+	select {
+	case o := <-done:
+		return o.d, o.r, o.r.Err
+	case <-ctx.Done():
+		p.giveUp(context.Cause(ctx))
+		o := <-done
+		return o.d, o.r, o.r.Err
+	}
+}
+
+// join opens a subflow that the engine asks for (driver.Joiner).
+func (c *conn) join(ctx context.Context, d *driver.Conn, r engine.JoinRequest) error {
+	local := r.Path.Local
+	if !local.Addr().IsValid() || local.Addr().IsUnspecified() {
+		local = netip.AddrPortFrom(netip.Addr{}, local.Port())
+	}
+	iface := r.Path.Interface
+	if r.Path.Kind == extapi.KindLoopback || r.Path.Remote.Addr().IsLoopback() {
+		iface = ""
+	}
+	p, err := c.joinPort(local, r.Path.Remote, iface)
+	if err != nil {
+		return err
+	}
+	nonce, err := d.Nonce()
+	keys := d.Keys()
+	now := c.s.now()
+	cfg := c.config(now, p, p.lf.Local(), r.Path.Remote, p.mtu())
+	p.flow = wire.DialJoin(now, cfg, keys, engine.NewJoinInitiator(keys, uint32(nonce), r.LocalID, r.Backup))
+	done := make(chan wire.Result, 1)
+	p.settle = func(now time.Duration, res wire.Result) *driver.Conn {
+		var entered *driver.Conn
+		if res.Err == nil {
+			if entered = c.adopt(now, d, p, engine.FlowParams{
+				LocalID: r.LocalID, Interface: r.Path.Interface, IfIndex: r.Path.IfIndex, Kind: r.Path.Kind, Cost: r.Path.Cost,
+				Role: r.Role, Backup: r.Backup, Attempt: r.Attempt,
+			}); entered == nil {
+				res.Err = driver.ErrFull
+			}
+		}
+		p.after = func() { done <- res }
+		return entered
+	}
+	if err != nil {
+		p.told = true
+		p.flow.Abort(now, engine.ResetUnspecified)
+	}
+	p.leave(now)
+	if err != nil {
+		return err
+	}
+	var res wire.Result
+	select {
+	case res = <-done:
+	case <-ctx.Done():
+		p.giveUp(context.Cause(ctx))
+		res = <-done
+	}
+	if res.Refused {
+		return &driver.Refusal{Err: res.Err}
+	}
+	return res.Err
+}
+
+// joinPort makes the port of a join: "It is recommended that" it goes "from the same source port where
+// possible" (RFC 8684 section 3.2 leaves it to the host), since a middlebox may let that through alone.
+func (c *conn) joinPort(local, remote netip.AddrPort, iface string) (*port, error) {
+	if local.Port() != 0 {
+		return c.s.newPort(local, remote, iface)
+	}
+	p, err := c.s.newPort(netip.AddrPortFrom(local.Addr(), c.local.Port()), remote, iface)
+	if errors.Is(err, link.ErrInUse) || errors.Is(err, link.ErrNotHeld) {
+		p, err = c.s.newPort(local, remote, iface)
+	}
+	return p, err
+}
+
+// adopt makes p part of an existing connection, and returns that entered; nil: it does not want p.
+func (c *conn) adopt(now time.Duration, d *driver.Conn, p *port, fp engine.FlowParams) *driver.Conn {
+	now = d.Enter(now)
+	id := d.Adopt(p, fp.Attempt, func(e *engine.Conn) engine.PathID { return p.flow.Attach(now, e, fp) })
+	if id == 0 {
+		d.Pause()
+		p.flow.Abort(now, engine.ResetProhibited)
+		return nil
+	}
+	p.d.Store(d)
+	return d
+}
+
+// newPort makes a port that waits for its flow, locked.
+func (s *Stack) newPort(local, remote netip.AddrPort, iface string) (*port, error) {
+	route, err := s.link.Route(local.Addr(), remote.Addr(), iface)
+	if err != nil {
+		return nil, fmt.Errorf("no route to %v: %w", remote.Addr(), err)
+	}
+	through := 0
+	if iface != "" {
+		through = route.IfIndex
+	}
+	p := &port{s: s}
+	p.route = route
+	p.mu.Lock()
+	p.lf, err = s.link.Connect(netip.AddrPortFrom(route.Source, local.Port()), remote, through, p)
+	if err != nil {
+		p.mu.Unlock()
+		return nil, err
+	}
+	if !s.watch(p) {
+		p.over = true
+		p.lf.Close()
+		p.mu.Unlock()
+		return nil, link.ErrClosed
+	}
+	return p, nil
+}
+
+func (p *port) mtu() int { return p.route.MTU }

@@ -1,0 +1,208 @@
+package stack
+
+import (
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/mptcp-go/mptcp/internal/pool"
+	"github.com/mptcp-go/mptcp/internal/wire/link"
+	"github.com/mptcp-go/mptcp/internal/wire/packet"
+)
+
+// fabric is a network of hosts in one process: packets are bytes, as on a wire, and each host has a receiver of its own.
+type fabric struct {
+	mu    sync.Mutex
+	hosts []*host
+	lose  func(s *packet.Segment) bool // called for every segment, in turn; nil: nothing is lost
+}
+
+// watch shows every segment to f, which says whether it gets lost.
+func (f *fabric) watch(lose func(s *packet.Segment) bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.lose = lose
+}
+
+// host is a link.Link.
+type host struct {
+	f     *fabric
+	stack link.Stack
+	epoch time.Time
+	addrs []netip.Addr
+	in    chan []byte
+	done  chan struct{}
+	gone  sync.WaitGroup
+
+	mu    sync.Mutex
+	flows map[[2]netip.AddrPort]*hostFlow
+	ports map[netip.AddrPort]*hostPort
+	next  uint16
+}
+
+// boot makes a host with a stack.
+func (f *fabric) boot(addrs ...netip.Addr) *Stack {
+	h := &host{
+		f: f, epoch: time.Now(), addrs: addrs, in: make(chan []byte, 4096), done: make(chan struct{}),
+		flows: make(map[[2]netip.AddrPort]*hostFlow), ports: make(map[netip.AddrPort]*hostPort), next: 40000,
+	}
+	s, err := New(h.epoch, func(s link.Stack) (link.Link, error) {
+		h.stack = s
+		h.gone.Add(1)
+		go h.receive()
+		return h, nil
+	})
+	if err != nil {
+		panic(err)
+	}
+	f.mu.Lock()
+	f.hosts = append(f.hosts, h)
+	f.mu.Unlock()
+	return s
+}
+
+func (h *host) receive() {
+	defer h.gone.Done()
+	for {
+		select {
+		case <-h.done:
+			return
+		case b := <-h.in:
+			h.take(b)
+			for len(h.in) > 0 {
+				h.take(<-h.in)
+			}
+			h.stack.Flush(time.Since(h.epoch))
+		}
+	}
+}
+
+func (h *host) take(b []byte) {
+	ref := pool.Copy(b)
+	defer ref.Release()
+	s, err := packet.Parse(ref.B)
+	if err != nil {
+		panic(err)
+	}
+	now := time.Since(h.epoch)
+	h.mu.Lock()
+	f := h.flows[[2]netip.AddrPort{s.Dst, s.Src}]
+	p := h.ports[netip.AddrPortFrom(netip.Addr{}, s.Dst.Port())]
+	h.mu.Unlock()
+	switch {
+	case f != nil:
+		f.h.HandleSegment(now, &s, ref)
+	case p != nil:
+		p.h.HandleSegment(now, &s, ref)
+	default:
+		h.stack.HandleSegment(now, &s, ref)
+	}
+}
+
+func (h *host) Send(batch []packet.Segment) (int, error) {
+	for i := range batch {
+		s := &batch[i]
+		b, err := s.Append(nil, packet.FullChecksum)
+		if err != nil {
+			return i, err
+		}
+		h.f.mu.Lock()
+		lost := h.f.lose != nil && h.f.lose(s)
+		var to *host
+		for _, x := range h.f.hosts {
+			for _, a := range x.addrs {
+				if a == s.Dst.Addr() {
+					to = x
+				}
+			}
+		}
+		h.f.mu.Unlock()
+		if to == nil || lost {
+			continue
+		}
+		select {
+		case to.in <- b:
+		default: // its queue is full
+		}
+	}
+	return len(batch), nil
+}
+
+func (h *host) Route(local, remote netip.Addr, _ string) (link.Route, error) {
+	for _, a := range h.addrs {
+		if a.Is4() == remote.Is4() && (!local.IsValid() || local == a) {
+			return link.Route{Source: a, IfIndex: 1, Interface: "f0", MTU: 1500}, nil
+		}
+	}
+	return link.Route{}, link.ErrNoPort
+}
+
+type hostFlow struct {
+	host          *host
+	local, remote netip.AddrPort
+	h             link.Handler
+}
+
+func (h *host) Connect(local, remote netip.AddrPort, ifIndex int, hd link.Handler) (link.Flow, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if local.Port() == 0 {
+		h.next++
+		local = netip.AddrPortFrom(local.Addr(), h.next)
+	}
+	return h.flow(local, remote, hd)
+}
+
+func (h *host) flow(local, remote netip.AddrPort, hd link.Handler) (link.Flow, error) {
+	k := [2]netip.AddrPort{local, remote}
+	if h.flows[k] != nil {
+		return nil, link.ErrInUse
+	}
+	h.flows[k] = &hostFlow{h, local, remote, hd}
+	return h.flows[k], nil
+}
+
+func (h *host) Listen(local netip.AddrPort, hd link.Handler) (link.Port, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	p := &hostPort{h, local, hd}
+	h.ports[netip.AddrPortFrom(netip.Addr{}, local.Port())] = p
+	return p, nil
+}
+
+func (h *host) Close() error {
+	close(h.done)
+	h.gone.Wait()
+	return nil
+}
+
+func (f *hostFlow) Local() netip.AddrPort  { return f.local }
+func (f *hostFlow) Remote() netip.AddrPort { return f.remote }
+func (f *hostFlow) Super() int             { return 0 }
+func (f *hostFlow) Acked(uint32)           {}
+func (f *hostFlow) Lost(uint32, bool)      {}
+func (f *hostFlow) Close() {
+	f.host.mu.Lock()
+	defer f.host.mu.Unlock()
+	delete(f.host.flows, [2]netip.AddrPort{f.local, f.remote})
+}
+
+type hostPort struct {
+	host  *host
+	local netip.AddrPort
+	h     link.Handler
+}
+
+func (p *hostPort) Local() netip.AddrPort { return p.local }
+func (p *hostPort) Accept(local, remote netip.AddrPort, _ int, h link.Handler) (link.Flow, error) {
+	p.host.mu.Lock()
+	defer p.host.mu.Unlock()
+	return p.host.flow(local, remote, h)
+}
+
+func (p *hostPort) Close() error {
+	p.host.mu.Lock()
+	defer p.host.mu.Unlock()
+	delete(p.host.ports, netip.AddrPortFrom(netip.Addr{}, p.local.Port()))
+	return nil
+}

@@ -1,0 +1,308 @@
+package stack
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/mptcp-go/mptcp/congestion"
+	"github.com/mptcp-go/mptcp/engine"
+	"github.com/mptcp-go/mptcp/internal/driver"
+	"github.com/mptcp-go/mptcp/internal/pool"
+	"github.com/mptcp-go/mptcp/internal/wire"
+	"github.com/mptcp-go/mptcp/internal/wire/link"
+	"github.com/mptcp-go/mptcp/internal/wire/packet"
+	"github.com/mptcp-go/mptcp/internal/wire/tcp"
+)
+
+// port is one subflow on a link. It is the link's Handler and, once it is part of a connection, the
+// driver's Packets.
+type port struct {
+	s      *Stack
+	marked atomic.Bool
+	d      atomic.Pointer[driver.Conn] // whose lock guards what follows; nil: mu does
+	mu     sync.Mutex
+
+	flow  *wire.Flow
+	lf    link.Flow
+	timer *time.Timer // while mu guards
+	route link.Route
+	batch *batch // between Gather and Sent
+	n     int
+	top   uint32 // sequence number behind the last byte that was sent
+	timed uint64 // retransmission timeouts that the link knows of
+
+	told     bool
+	settle   func(now time.Duration, r wire.Result) *driver.Conn // takes the handshake's result, once; returns the connection that the port is part of now, entered
+	after    func()                                              // follows settle, without a lock
+	over     bool
+	group    congestion.Group
+	control  congestion.Controller
+	listener *Listener // that its SYN came to
+}
+
+// enter locks the port and returns the time. With a connection, leave it with its Pause or Leave.
+func (p *port) enter(at time.Duration) (*driver.Conn, time.Duration) {
+	for {
+		d := p.d.Load()
+		if d == nil {
+			p.mu.Lock()
+			if p.d.Load() == nil {
+				return nil, max(at, p.s.now())
+			}
+			p.mu.Unlock()
+			continue
+		}
+		now := d.Enter(at)
+		if p.d.Load() == d {
+			return d, now
+		}
+		d.Pause()
+	}
+}
+
+// HandleSegment takes a segment from the link.
+func (p *port) HandleSegment(at time.Duration, s *packet.Segment, buf pool.Ref) {
+	var payload pool.Ref
+	if len(s.Payload) > 0 {
+		payload = pool.Ref{C: buf.C, B: s.Payload}.Retain()
+	}
+	d, now := p.enter(at)
+	if d == nil && (p.over || p.reopened(now, s)) {
+		p.mu.Unlock()
+		payload.Release()
+		if l := p.listener; l != nil && !p.s.isClosed() {
+			l.HandleSegment(at, s, buf)
+		}
+		return
+	}
+	if s.Flags.Has(packet.ACK) && p.lf != nil {
+		p.lf.Acked(s.Ack)
+	}
+	p.flow.HandleSegment(now, s, payload)
+	if d != nil {
+		d.Pause()
+	} else {
+		p.mu.Unlock()
+	}
+	p.s.mark(p)
+}
+
+// reopened says whether a SYN may end TIME-WAIT, and ends it (RFC 6191).
+func (p *port) reopened(now time.Duration, s *packet.Segment) bool {
+	if p.listener == nil || !p.flow.Conn().Reusable(now, s) {
+		return false
+	}
+	p.flow.Conn().Abort(now)
+	p.bury()
+	return true
+}
+
+// HandleICMP takes an ICMP error from the link.
+func (p *port) HandleICMP(at time.Duration, e *packet.ICMPError) {
+	d, now := p.enter(at)
+	if !p.over {
+		p.flow.HandleICMP(now, e)
+	}
+	if d != nil {
+		d.Pause()
+	} else {
+		p.mu.Unlock()
+	}
+	p.s.mark(p)
+}
+
+// flush ends the events of a batch.
+func (p *port) flush(at time.Duration) {
+	d, now := p.enter(at)
+	if d != nil {
+		d.Leave(now)
+		return
+	}
+	p.leave(now)
+}
+
+// leave ends an event of a port that is its own: settles the handshake, sends, sets the timer, unlocks.
+func (p *port) leave(now time.Duration) {
+	if p.over {
+		p.mu.Unlock()
+		return
+	}
+	if r, ok := p.flow.Settled(); ok && !p.told {
+		p.told = true
+		d := p.settle(now, r)
+		after := p.after
+		p.settle, p.after = nil, nil
+		if d != nil {
+			p.stop()
+			p.s.unwatch(p)
+			p.mu.Unlock()
+			d.Leave(now)
+		} else {
+			p.rest(now)
+		}
+		if after != nil {
+			after()
+		}
+		return
+	}
+	p.rest(now)
+}
+
+// rest is leave for a port that stays its own.
+func (p *port) rest(now time.Duration) {
+	for p.Gather(now) > 0 {
+		p.Transmit()
+		p.Sent(now)
+	}
+	if p.flow.Done() {
+		p.bury()
+	} else {
+		p.arm(now)
+	}
+	p.mu.Unlock()
+}
+
+// arm sets the timer of a port that is its own.
+func (p *port) arm(now time.Duration) {
+	at, ok := p.flow.Next()
+	if !ok {
+		p.stop()
+		return
+	}
+	if p.timer == nil {
+		p.timer = time.AfterFunc(max(0, at-now), p.fire)
+		return
+	}
+	p.timer.Reset(max(0, at-now))
+}
+
+func (p *port) stop() {
+	if p.timer != nil {
+		p.timer.Stop()
+		p.timer = nil
+	}
+}
+
+func (p *port) fire() {
+	d, now := p.enter(0)
+	if d != nil {
+		d.Pause() // it has timers of its own
+		return
+	}
+	if !p.over {
+		p.flow.HandleTimeout(now)
+	}
+	p.leave(now)
+}
+
+// giveUp ends a handshake that nobody waits for any more.
+func (p *port) giveUp(err error) {
+	d, now := p.enter(0)
+	if d != nil {
+		d.Pause()
+		return
+	}
+	if !p.over {
+		p.flow.Abort(now, engine.ResetUnspecified)
+	}
+	if p.told || p.over {
+		p.leave(now)
+		return
+	}
+	p.told = true
+	p.settle(now, wire.Result{Err: err})
+	after := p.after
+	p.settle, p.after = nil, nil
+	p.rest(now)
+	if after != nil {
+		after()
+	}
+}
+
+// bury forgets the port. Its lock is held.
+func (p *port) bury() {
+	if p.over {
+		return
+	}
+	p.over = true
+	p.stop()
+	p.s.unwatch(p)
+	p.lf.Close()
+	if p.group != nil && p.control != nil {
+		p.group.Remove(p.control)
+	}
+}
+
+// The driver's side.
+
+// Next is when HandleTimeout is due.
+func (p *port) Next() (time.Duration, bool) { return p.flow.Next() }
+
+// HandleTimeout does what is due.
+func (p *port) HandleTimeout(now time.Duration) { p.flow.HandleTimeout(now) }
+
+// Gather collects the next segments that are to leave.
+func (p *port) Gather(now time.Duration) int {
+	b := batches.Get().(*batch)
+	p.flow.SetSuper(p.lf.Super())
+	n := 0
+	for n < batchLen && p.flow.Poll(now, b.slot(n)) {
+		p.observe(&b.segs[n])
+		n++
+	}
+	if n == 0 {
+		b.clear(1)
+		batches.Put(b)
+		return 0
+	}
+	p.batch, p.n = b, n
+	return n
+}
+
+// observe tells the link which segments were lost: a retransmission says so.
+func (p *port) observe(s *packet.Segment) {
+	n := uint32(s.SeqLen())
+	if n == 0 {
+		return
+	}
+	if s.Flags.Has(packet.SYN) {
+		p.top = s.Seq
+	}
+	if end := s.Seq + n; int32(end-p.top) > 0 {
+		p.top = end
+		return
+	}
+	timeouts := p.flow.Conn().Stats().Perf.Timeouts
+	p.lf.Lost(s.Seq, timeouts > p.timed)
+	p.timed = timeouts
+}
+
+// Transmit sends what Gather collected.
+func (p *port) Transmit() {
+	_, _ = p.s.link.Send(p.batch.segs[:p.n]) // the link counts its errors; for TCP a segment is lost
+}
+
+// Sent ends what Gather began.
+func (p *port) Sent(now time.Duration) {
+	p.flow.Sent(now)
+	p.batch.clear(p.n)
+	batches.Put(p.batch)
+	p.batch, p.n = nil, 0
+}
+
+// Over says that the connection can forget the port: what TIME-WAIT has to answer, the port answers alone.
+func (p *port) Over() bool {
+	return p.flow.Done() || p.flow.Conn().State() == tcp.TimeWait
+}
+
+// Release makes the port its own again.
+func (p *port) Release() {
+	switch {
+	case p.flow.Done() || !p.s.watch(p):
+		p.bury()
+	default:
+		p.arm(p.s.now())
+	}
+	p.d.Store(nil)
+}

@@ -1,0 +1,183 @@
+package stack
+
+import (
+	"crypto/rand"
+	"fmt"
+	"io"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/mptcp-go/mptcp/internal/driver"
+	"github.com/mptcp-go/mptcp/internal/pool"
+	"github.com/mptcp-go/mptcp/internal/wire/link"
+	"github.com/mptcp-go/mptcp/internal/wire/packet"
+	"github.com/mptcp-go/mptcp/internal/wire/tcp"
+)
+
+// Stack is the userspace TCP of one link.
+type Stack struct {
+	epoch  time.Time // of all its times, the link's too
+	secret tcp.Secret
+	rand   io.Reader
+	link   link.Link
+	resets limiter
+
+	mu     sync.Mutex
+	closed bool
+	dirty  []*port // handled segments since the last Flush
+	spare  []*port
+	conns  map[*driver.Conn]*conn
+	ports  map[*port]struct{} // that no driver.Conn looks after: shaking hands, or in TIME-WAIT
+}
+
+// New makes a stack. open opens its link; both count time from epoch.
+func New(epoch time.Time, open func(link.Stack) (link.Link, error)) (*Stack, error) {
+	s := &Stack{epoch: epoch, rand: &locked{r: rand.Reader}, conns: make(map[*driver.Conn]*conn), ports: make(map[*port]struct{})}
+	if _, err := io.ReadFull(s.rand, s.secret[:]); err != nil {
+		return nil, fmt.Errorf("no randomness for sequence numbers: %w", err)
+	}
+	var err error
+	s.link, err = open(s)
+	return s, err
+}
+
+func (s *Stack) now() time.Duration { return time.Since(s.epoch) }
+
+// Close ends the link. Connections are the caller's to abort before; what is left hears of nothing any more.
+func (s *Stack) Close() error {
+	s.mu.Lock()
+	s.closed = true
+	ports := make([]*port, 0, len(s.ports))
+	for p := range s.ports {
+		ports = append(ports, p)
+	}
+	s.mu.Unlock()
+	err := s.link.Close()
+	for _, p := range ports {
+		p.giveUp(link.ErrClosed)
+	}
+	return err
+}
+
+// HandleSegment answers what belongs to nobody (RFC 9293 section 3.10.7.1).
+func (s *Stack) HandleSegment(now time.Duration, seg *packet.Segment, _ pool.Ref) {
+	if rst, ok := tcp.Reset(seg); ok && s.resets.allow(now) {
+		s.send(&rst)
+	}
+}
+
+// HandleICMP has nobody to tell.
+func (s *Stack) HandleICMP(time.Duration, *packet.ICMPError) {}
+
+// Changed makes nothing of a change that the address book does not see: a path that has become narrower
+// says so by ICMP, or is found out by probing.
+func (s *Stack) Changed(time.Duration) {}
+
+// send sends one segment that no flow has.
+func (s *Stack) send(seg *packet.Segment) {
+	b := batches.Get().(*batch)
+	b.segs[0] = *seg
+	_, _ = s.link.Send(b.segs[:1]) // it is lost like any other
+	b.segs[0] = packet.Segment{}
+	batches.Put(b)
+}
+
+// mark notes that p has handled a segment, whose consequences wait for Flush.
+func (s *Stack) mark(p *port) {
+	if !p.marked.CompareAndSwap(false, true) {
+		return
+	}
+	s.mu.Lock()
+	s.dirty = append(s.dirty, p)
+	s.mu.Unlock()
+}
+
+// Flush lets the segments of a batch have their consequences.
+func (s *Stack) Flush(now time.Duration) {
+	s.mu.Lock()
+	list := s.dirty
+	s.dirty, s.spare = s.spare, nil
+	s.mu.Unlock()
+	for i, p := range list {
+		p.marked.Store(false)
+		p.flush(now)
+		list[i] = nil
+	}
+	s.mu.Lock()
+	if s.spare == nil {
+		s.spare = list[:0]
+	}
+	s.mu.Unlock()
+}
+
+// watch keeps a port that no driver.Conn looks after; false: the stack is closed.
+func (s *Stack) watch(p *port) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.ports[p] = struct{}{}
+	}
+	return !s.closed
+}
+
+func (s *Stack) unwatch(p *port) {
+	s.mu.Lock()
+	delete(s.ports, p)
+	s.mu.Unlock()
+}
+
+func (s *Stack) find(d *driver.Conn) *conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.conns[d]
+}
+
+// limiter lets so many things happen in each tenth of a second.
+type limiter struct {
+	mu    sync.Mutex
+	since time.Duration
+	n     int
+}
+
+// maxResets is how many RSTs answer strays in a tenth of a second: "rate limiting" as RFC 5961 section 7 has it for
+// challenge ACKs.
+const maxResets = 100
+
+func (l *limiter) allow(now time.Duration) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if now-l.since >= time.Second/10 {
+		l.since, l.n = now, 0
+	}
+	l.n++
+	return l.n <= maxResets
+}
+
+// locked is a source of randomness that several connections share.
+type locked struct {
+	mu sync.Mutex
+	r  io.Reader
+}
+
+func (l *locked) Read(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return io.ReadFull(l.r, b)
+}
+
+func (s *Stack) isClosed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
+}
+
+// Source is the local address from which remote is reached through iface; "": by the routing table's choice. A
+// valid local is what it has to be.
+func (s *Stack) Source(local, remote netip.Addr, iface string) (netip.Addr, error) {
+	r, err := s.link.Route(local, remote, iface)
+	if err != nil {
+		return netip.Addr{}, fmt.Errorf("no route to %v: %w", remote, err)
+	}
+	return r.Source, nil
+}

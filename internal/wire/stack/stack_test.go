@@ -1,0 +1,313 @@
+package stack
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+	"golang.org/x/net/nettest"
+
+	"github.com/mptcp-go/mptcp/congestion"
+	"github.com/mptcp-go/mptcp/engine"
+	"github.com/mptcp-go/mptcp/extapi"
+	"github.com/mptcp-go/mptcp/internal/driver"
+	"github.com/mptcp-go/mptcp/internal/pool"
+	"github.com/mptcp-go/mptcp/internal/wire"
+	"github.com/mptcp-go/mptcp/internal/wire/packet"
+	"github.com/mptcp-go/mptcp/internal/wire/tcp"
+	"github.com/mptcp-go/mptcp/scheduler"
+)
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if n := pool.Outstanding(); code == 0 && n != 0 {
+		fmt.Println(n, "chunks were never released")
+		code = 1
+	}
+	if err := goleak.Find(); code == 0 && err != nil {
+		fmt.Println(err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+var (
+	clientAddr = netip.MustParseAddr("192.0.2.1")
+	serverAddr = netip.MustParseAddr("192.0.2.2")
+	secondAddr = netip.MustParseAddr("198.51.100.1")
+)
+
+const serverPort = 8080
+
+// world is a client and a server on a fabric.
+type world struct {
+	t      *testing.T
+	fabric *fabric
+	client *Stack
+	server *Stack
+	l      *Listener
+
+	mu       sync.Mutex
+	tokens   *engine.Tokens[*driver.Conn]
+	byToken  map[uint32]*driver.Conn
+	accepted chan outcome
+	plain    extapi.FallbackReason // of the server's connections
+	conns    []*driver.Conn
+}
+
+func newWorld(t *testing.T, clientAddrs ...netip.Addr) *world {
+	w := &world{
+		t: t, fabric: &fabric{}, tokens: engine.NewTokens[*driver.Conn](rand.Reader, 0),
+		byToken: make(map[uint32]*driver.Conn), accepted: make(chan outcome, 1000),
+	}
+	w.client = w.fabric.boot(append([]netip.Addr{clientAddr}, clientAddrs...)...)
+	w.server = w.fabric.boot(serverAddr)
+	var err error
+	w.l, err = w.server.Listen(netip.AddrPortFrom(serverAddr, serverPort), 0, w)
+	require.NoError(t, err)
+	t.Cleanup(w.close)
+	return w
+}
+
+func (w *world) close() {
+	w.mu.Lock()
+	conns := w.conns
+	w.mu.Unlock()
+	for _, d := range conns {
+		_ = d.Abort(engine.ResetUnspecified)
+	}
+	_ = w.l.Close()
+	time.Sleep(20 * time.Millisecond) // for the RSTs
+	require.NoError(w.t, w.client.Close())
+	require.NoError(w.t, w.server.Close())
+}
+
+// seed is what a connection is made from.
+func (w *world) seed(client bool) Seed {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	key, err := w.tokens.NewKey(nil)
+	require.NoError(w.t, err)
+	return Seed{
+		Key: key,
+		Driver: driver.Params{
+			ID: extapi.ConnID(w.tokens.Len()), JoinTimeout: 5 * time.Second,
+			Engine: engine.Config{
+				Client: client, Rand: rand.Reader, Scheduler: scheduler.MinRTT.New(), SchedName: "minrtt",
+				SendBuffer: 1 << 20, RecvBuffer: 1 << 20, JoinDelay: time.Hour, JoinBytes: 1 << 60,
+				NoPathTimeout: 5 * time.Second, CloseTimeout: 5 * time.Second,
+			},
+		},
+		TCP: tcp.Config{NoDelay: true}, Congestion: congestion.Reno,
+	}
+}
+
+func (w *world) Seed(_, _ netip.AddrPort, capable bool) (Seed, error) {
+	s := w.seed(false)
+	if !capable {
+		s.Plain = extapi.FallbackPeer
+	}
+	if w.plain != extapi.FallbackNone {
+		s.Plain = w.plain
+	}
+	return s, nil
+}
+
+func (w *world) Lookup(token uint32) (*driver.Conn, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	d, ok := w.byToken[token]
+	return d, ok
+}
+
+func (w *world) Welcome(d *driver.Conn, r wire.Result, _ any) {
+	w.keep(d)
+	w.accepted <- outcome{d, r}
+}
+
+func (w *world) keep(d *driver.Conn) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.byToken[d.Token()] = d
+	w.conns = append(w.conns, d)
+}
+
+func (w *world) dial(seed Seed) (client, server outcome) {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.t.Context(), 10*time.Second)
+	defer cancel()
+	d, r, err := w.client.Dial(ctx, seed, netip.AddrPortFrom(clientAddr, 0), netip.AddrPortFrom(serverAddr, serverPort), "")
+	require.NoError(w.t, err)
+	w.keep(d)
+	return outcome{d, r}, <-w.accepted
+}
+
+// exchange sends size random bytes each way at once, half-closes, and compares.
+func exchange(t *testing.T, a, b net.Conn, size int) {
+	t.Helper()
+	var wg sync.WaitGroup
+	one := func(from, to net.Conn) {
+		data := make([]byte, size)
+		_, _ = rand.Read(data)
+		wg.Go(func() {
+			_, err := from.Write(data)
+			require.NoError(t, err)
+			require.NoError(t, from.(interface{ CloseWrite() error }).CloseWrite())
+		})
+		wg.Go(func() {
+			got, err := io.ReadAll(to)
+			require.NoError(t, err)
+			require.Equal(t, size, len(got))
+			require.Equal(t, sha256.Sum256(data), sha256.Sum256(got))
+		})
+	}
+	one(a, b)
+	one(b, a)
+	wg.Wait()
+}
+
+func TestDialAndAccept(t *testing.T) {
+	w := newWorld(t)
+	c, s := w.dial(w.seed(true))
+	require.Equal(t, extapi.FallbackNone, c.r.Fallback)
+	require.Equal(t, extapi.CarrierWire, c.d.Info().Carrier)
+	require.Equal(t, s.d.Token(), engine.Key(c.r.Capable.Remote).Token())
+	require.Equal(t, c.d.LocalAddr().String(), s.d.RemoteAddr().String())
+	exchange(t, c.d, s.d, 3<<20)
+	require.NoError(t, c.d.Close())
+	require.NoError(t, s.d.Close())
+	<-c.d.Closed()
+	<-s.d.Closed()
+}
+
+func TestPlainPeers(t *testing.T) {
+	t.Run("client", func(t *testing.T) {
+		w := newWorld(t)
+		seed := w.seed(true)
+		seed.Plain = extapi.FallbackDisabled
+		c, s := w.dial(seed)
+		require.Equal(t, extapi.FallbackDisabled, c.r.Fallback)
+		require.Equal(t, extapi.CarrierTCP, s.d.Info().Carrier)
+		exchange(t, c.d, s.d, 1<<20)
+	})
+	t.Run("server", func(t *testing.T) {
+		w := newWorld(t)
+		w.plain = extapi.FallbackPeer
+		c, s := w.dial(w.seed(true))
+		require.Equal(t, extapi.FallbackPeer, c.r.Fallback)
+		exchange(t, c.d, s.d, 1<<20)
+	})
+}
+
+func TestRefused(t *testing.T) {
+	w := newWorld(t)
+	_, _, err := w.client.Dial(t.Context(), w.seed(true), netip.AddrPort{}, netip.AddrPortFrom(serverAddr, serverPort+1), "")
+	require.ErrorIs(t, err, tcp.ErrRefused)
+}
+
+func TestDialGivesUpWithItsContext(t *testing.T) {
+	w := newWorld(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	_, _, err := w.client.Dial(ctx, w.seed(true), netip.AddrPort{}, netip.MustParseAddrPort("203.0.113.9:80"), "")
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	w.client.mu.Lock()
+	defer w.client.mu.Unlock()
+	require.Empty(t, w.client.ports)
+}
+
+func TestJoin(t *testing.T) {
+	w := newWorld(t, secondAddr)
+	c, s := w.dial(w.seed(true))
+	_, err := c.d.Write([]byte("hello")) // its DATA_ACK tells the client that both sides have the keys
+	require.NoError(t, err)
+	_, err = io.ReadFull(s.d, make([]byte, 5))
+	require.NoError(t, err)
+	require.Eventually(t, c.d.Established, 5*time.Second, time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	c.d.SetLocalAddrs([]extapi.Candidate{
+		{Local: netip.AddrPortFrom(clientAddr, 0), Interface: "f0", IfIndex: 1}, {Local: netip.AddrPortFrom(secondAddr, 0), Interface: "f1", IfIndex: 2},
+	})
+	id, err := c.d.OpenSubflow(ctx, netip.AddrPortFrom(secondAddr, 0), netip.AddrPort{})
+	require.NoError(t, err)
+	require.EqualValues(t, 2, id)
+	carried := map[netip.Addr]int{}
+	w.fabric.watch(func(s *packet.Segment) bool {
+		carried[s.Src.Addr()] += s.PayloadLen()
+		return false
+	})
+	exchange(t, c.d, s.d, 4<<20)
+	w.fabric.watch(nil)
+	require.Greater(t, carried[clientAddr], 256<<10)
+	require.Greater(t, carried[secondAddr], 256<<10)
+}
+
+func TestLossyFabric(t *testing.T) {
+	w := newWorld(t)
+	n := 0
+	w.fabric.watch(func(*packet.Segment) bool { n++; return n%37 == 0 })
+	c, s := w.dial(w.seed(true))
+	exchange(t, c.d, s.d, 2<<20)
+}
+
+func TestManyShortConnections(t *testing.T) {
+	w := newWorld(t)
+	for range 200 {
+		c, s := w.dial(w.seed(true))
+		_, err := c.d.Write([]byte{1})
+		require.NoError(t, err)
+		b := make([]byte, 1)
+		_, err = s.d.Read(b)
+		require.NoError(t, err)
+		require.NoError(t, c.d.Close())
+		_, err = s.d.Read(b)
+		require.ErrorIs(t, err, io.EOF)
+		require.NoError(t, s.d.Close())
+		<-s.d.Closed()
+	}
+}
+
+func TestConnIsANetConn(t *testing.T) {
+	nettest.TestConn(t, func() (c1, c2 net.Conn, stop func(), err error) {
+		w := newWorld(t)
+		c, s := w.dial(w.seed(true))
+		return c.d, s.d, func() {
+			_ = c.d.Close()
+			_ = s.d.Close()
+		}, nil
+	})
+}
+
+func TestPingPong(t *testing.T) {
+	w := newWorld(t)
+	c, s := w.dial(w.seed(true))
+	go func() {
+		b := make([]byte, 1)
+		for {
+			if _, err := s.d.Read(b); err != nil {
+				return
+			}
+			_, _ = s.d.Write(b)
+		}
+	}()
+	b := []byte{7}
+	for range 1000 {
+		_, err := c.d.Write(b)
+		require.NoError(t, err)
+		_, err = io.ReadFull(c.d, b)
+		require.NoError(t, err)
+		require.True(t, bytes.Equal([]byte{7}, b))
+	}
+}

@@ -1,0 +1,189 @@
+package mptcp
+
+import (
+	"crypto/rand"
+	"errors"
+	"net"
+	"net/netip"
+	"sync"
+	"syscall"
+
+	"github.com/mptcp-go/mptcp/engine"
+	"github.com/mptcp-go/mptcp/extapi"
+	"github.com/mptcp-go/mptcp/internal/driver"
+	"github.com/mptcp-go/mptcp/internal/wire"
+	"github.com/mptcp-go/mptcp/internal/wire/stack"
+	"github.com/mptcp-go/mptcp/scheduler"
+)
+
+// wireListener is a net.Listener of our own TCP. What it accepts are *arrivals.
+type wireListener struct {
+	h     *shared
+	l     *Listener // valid once ready is closed
+	ready chan struct{}
+	ports []*stack.Listener // one for each family
+
+	queue chan *arrival
+	once  sync.Once
+	done  chan struct{}
+}
+
+// listenWire takes a port of our own TCP. backlog is the program's; 0: the default.
+func (s *shared) listenWire(network string, local netip.AddrPort, backlog int) (*wireListener, error) {
+	w, err := s.userspace()
+	if err != nil {
+		return nil, err
+	}
+	if backlog <= 0 {
+		backlog = defaultBacklog
+	}
+	wl := &wireListener{h: s, ready: make(chan struct{}), queue: make(chan *arrival, backlog), done: make(chan struct{})}
+	port := local.Port()
+	for i, a := range families(network, local.Addr()) {
+		p, err := w.Listen(netip.AddrPortFrom(a, port), backlog, wl)
+		if err != nil && i > 0 && isNoFamily(err) {
+			continue // a host with one family
+		}
+		if err != nil {
+			wl.Close()
+			return nil, err
+		}
+		wl.ports = append(wl.ports, p)
+		port = p.Local().Port()
+	}
+	return wl, nil
+}
+
+// isNoFamily says that the host does not speak this version of IP.
+func isNoFamily(err error) bool {
+	return errors.Is(err, syscall.EAFNOSUPPORT) || errors.Is(err, syscall.EADDRNOTAVAIL)
+}
+
+// families are the local addresses to listen on, as package net has them.
+func families(network string, a netip.Addr) []netip.Addr {
+	switch {
+	case a.IsValid() && !(a.IsUnspecified() && a.Is6() && network == "tcp"):
+		return []netip.Addr{a}
+	case network == "tcp4":
+		return []netip.Addr{netip.IPv4Unspecified()}
+	case network == "tcp6":
+		return []netip.Addr{netip.IPv6Unspecified()}
+	}
+	return []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()}
+}
+
+// start lets connections in: l is the listener that takes them.
+func (wl *wireListener) start(l *Listener) {
+	wl.l = l
+	close(wl.ready)
+}
+
+// listener is the Listener; nil while there is none yet.
+func (wl *wireListener) listener() *Listener {
+	select {
+	case <-wl.ready:
+		return wl.l
+	default:
+		return nil
+	}
+}
+
+// errEarly turns away who comes before Listen has returned: its SYN comes again.
+var errEarly = errors.New("mptcp: the listener is not ready")
+
+// Seed implements stack.Greeter.
+func (wl *wireListener) Seed(local, remote netip.AddrPort, capable bool) (stack.Seed, error) {
+	l := wl.listener()
+	if l == nil {
+		return stack.Seed{}, errEarly
+	}
+	if !capable {
+		return wl.plainSeed(l.s), nil
+	}
+	s, err := l.settingsFor(local, remote)
+	if err != nil {
+		return stack.Seed{}, err
+	}
+	m, err := wl.h.newMember()
+	if err != nil {
+		return stack.Seed{}, err
+	}
+	if err := m.draw(); err != nil {
+		m.discard()
+		if noTokens(err) {
+			return wl.plainSeed(l.s), nil
+		}
+		return stack.Seed{}, err
+	}
+	wl.h.addrs.start()
+	b := newMulti(m, s, local, remote)
+	b.port, b.list, b.control = local.Port(), l.lc.Announce, l.control
+	seed := b.seed(l.ctx, false)
+	seed.Path = firstPath(b.describe(extapi.Candidate{}), extapi.RoleDefault)
+	seed.Discard, seed.Owner = m.discard, b
+	return seed, nil
+}
+
+// plainSeed is for a peer that does not ask for Multipath TCP: it gets plain TCP, on which it may say that it speaks the
+// stream carrier.
+func (wl *wireListener) plainSeed(s *settings) stack.Seed {
+	return stack.Seed{
+		Plain: extapi.FallbackPeer,
+		Driver: driver.Params{Engine: engine.Config{
+			Rand: rand.Reader, Memory: wl.h.memory, Scheduler: scheduler.MinRTT.New(), SchedName: scheduler.MinRTT.Name(),
+			SendBuffer: s.SendBuffer, RecvBuffer: s.RecvBuffer, CloseTimeout: s.CloseTimeout, NoPathTimeout: -1,
+		}},
+		TCP: wireTCP(s), Congestion: wireCongestion(s),
+	}
+}
+
+// Lookup implements stack.Greeter.
+func (wl *wireListener) Lookup(token uint32) (*driver.Conn, bool) { return wl.h.lookup(token) }
+
+// Welcome implements stack.Greeter.
+func (wl *wireListener) Welcome(d *driver.Conn, r wire.Result, owner any) {
+	b, _ := owner.(*multi)
+	select {
+	case wl.queue <- &arrival{Conn: d, b: b, result: r}:
+	default:
+		wl.l.s.Logger.Warn("mptcp: backlog full; connection reset", "remote", d.RemoteAddr())
+		_ = d.Abort(ResetResources) // nobody has seen it
+	}
+}
+
+// Accept implements net.Listener.
+func (wl *wireListener) Accept() (net.Conn, error) {
+	select {
+	case a := <-wl.queue:
+		return a, nil
+	case <-wl.done:
+		return nil, net.ErrClosed
+	}
+}
+
+// Close implements net.Listener.
+func (wl *wireListener) Close() error {
+	err := error(net.ErrClosed)
+	wl.once.Do(func() {
+		err = nil
+		close(wl.done)
+		for _, p := range wl.ports {
+			err = errors.Join(err, p.Close())
+		}
+		for {
+			select {
+			case a := <-wl.queue:
+				_ = a.Abort(ResetUnspecified) // nobody has seen it
+				continue
+			default:
+			}
+			break
+		}
+	})
+	return err
+}
+
+// Addr implements net.Listener: as with package net, a listener on both families shows the IPv6 one.
+func (wl *wireListener) Addr() net.Addr {
+	return net.TCPAddrFromAddrPort(wl.ports[len(wl.ports)-1].Local())
+}
