@@ -30,28 +30,28 @@ type wireListener struct {
 
 // listenWire takes a port of our own TCP. backlog is the program's; 0: the default.
 func (s *shared) listenWire(network string, local netip.AddrPort, backlog int) (*wireListener, error) {
-	w, err := s.userspace()
+	own, err := s.userspace()
 	if err != nil {
 		return nil, err
 	}
 	if backlog <= 0 {
 		backlog = defaultBacklog
 	}
-	wl := &wireListener{h: s, ready: make(chan struct{}), queue: make(chan *arrival, backlog), done: make(chan struct{})}
+	w := &wireListener{h: s, ready: make(chan struct{}), queue: make(chan *arrival, backlog), done: make(chan struct{})}
 	port := local.Port()
 	for i, a := range families(network, local.Addr()) {
-		p, err := w.Listen(netip.AddrPortFrom(a, port), backlog, wl)
+		p, err := own.Listen(netip.AddrPortFrom(a, port), backlog, w)
 		if err != nil && i > 0 && isNoFamily(err) {
 			continue // a host with one family
 		}
 		if err != nil {
-			wl.Close()
+			w.Close()
 			return nil, err
 		}
-		wl.ports = append(wl.ports, p)
+		w.ports = append(w.ports, p)
 		port = p.Local().Port()
 	}
-	return wl, nil
+	return w, nil
 }
 
 // isNoFamily says that the host does not speak this version of IP.
@@ -73,16 +73,16 @@ func families(network string, a netip.Addr) []netip.Addr {
 }
 
 // start lets connections in: l is the listener that takes them.
-func (wl *wireListener) start(l *Listener) {
-	wl.l = l
-	close(wl.ready)
+func (w *wireListener) start(l *Listener) {
+	w.l = l
+	close(w.ready)
 }
 
 // listener is the Listener; nil while there is none yet.
-func (wl *wireListener) listener() *Listener {
+func (w *wireListener) listener() *Listener {
 	select {
-	case <-wl.ready:
-		return wl.l
+	case <-w.ready:
+		return w.l
 	default:
 		return nil
 	}
@@ -92,30 +92,30 @@ func (wl *wireListener) listener() *Listener {
 var errEarly = errors.New("mptcp: the listener is not ready")
 
 // Seed implements stack.Greeter.
-func (wl *wireListener) Seed(local, remote netip.AddrPort, capable bool) (stack.Seed, error) {
-	l := wl.listener()
+func (w *wireListener) Seed(local, remote netip.AddrPort, capable bool) (stack.Seed, error) {
+	l := w.listener()
 	if l == nil {
 		return stack.Seed{}, errEarly
 	}
 	if !capable {
-		return wl.plainSeed(l.s), nil
+		return w.plainSeed(l.s), nil
 	}
 	s, err := l.settingsFor(local, remote)
 	if err != nil {
 		return stack.Seed{}, err
 	}
-	m, err := wl.h.newMember()
+	m, err := w.h.newMember()
 	if err != nil {
 		return stack.Seed{}, err
 	}
 	if err := m.draw(); err != nil {
 		m.discard()
 		if noTokens(err) {
-			return wl.plainSeed(l.s), nil
+			return w.plainSeed(l.s), nil
 		}
 		return stack.Seed{}, err
 	}
-	wl.h.addrs.start()
+	w.h.addrs.start()
 	b := newMulti(m, s, local, remote)
 	b.port, b.list, b.control = local.Port(), l.lc.Announce, l.control
 	seed := b.seed(l.ctx, false)
@@ -126,11 +126,11 @@ func (wl *wireListener) Seed(local, remote netip.AddrPort, capable bool) (stack.
 
 // plainSeed is for a peer that does not ask for Multipath TCP: it gets plain TCP, on which it may say that it speaks the
 // stream carrier.
-func (wl *wireListener) plainSeed(s *settings) stack.Seed {
+func (w *wireListener) plainSeed(s *settings) stack.Seed {
 	return stack.Seed{
 		Plain: extapi.FallbackPeer,
 		Driver: driver.Params{Engine: engine.Config{
-			Rand: rand.Reader, Memory: wl.h.memory, Scheduler: scheduler.MinRTT.New(), SchedName: scheduler.MinRTT.Name(),
+			Rand: rand.Reader, Memory: w.h.memory, Scheduler: scheduler.MinRTT.New(), SchedName: scheduler.MinRTT.Name(),
 			SendBuffer: s.SendBuffer, RecvBuffer: s.RecvBuffer, CloseTimeout: s.CloseTimeout, NoPathTimeout: -1,
 		}},
 		TCP: wireTCP(s), Congestion: wireCongestion(s),
@@ -138,41 +138,41 @@ func (wl *wireListener) plainSeed(s *settings) stack.Seed {
 }
 
 // Lookup implements stack.Greeter.
-func (wl *wireListener) Lookup(token uint32) (*driver.Conn, bool) { return wl.h.lookup(token) }
+func (w *wireListener) Lookup(token uint32) (*driver.Conn, bool) { return w.h.lookup(token) }
 
 // Welcome implements stack.Greeter.
-func (wl *wireListener) Welcome(d *driver.Conn, r wire.Result, owner any) {
+func (w *wireListener) Welcome(d *driver.Conn, r wire.Result, owner any) {
 	b, _ := owner.(*multi)
 	select {
-	case wl.queue <- &arrival{Conn: d, b: b, result: r}:
+	case w.queue <- &arrival{Conn: d, b: b, result: r}:
 	default:
-		wl.l.s.Logger.Warn("mptcp: backlog full; connection reset", "remote", d.RemoteAddr())
+		w.l.s.Logger.Warn("mptcp: backlog full; connection reset", "remote", d.RemoteAddr())
 		_ = d.Abort(ResetResources) // nobody has seen it
 	}
 }
 
 // Accept implements net.Listener.
-func (wl *wireListener) Accept() (net.Conn, error) {
+func (w *wireListener) Accept() (net.Conn, error) {
 	select {
-	case a := <-wl.queue:
+	case a := <-w.queue:
 		return a, nil
-	case <-wl.done:
+	case <-w.done:
 		return nil, net.ErrClosed
 	}
 }
 
 // Close implements net.Listener.
-func (wl *wireListener) Close() error {
+func (w *wireListener) Close() error {
 	err := error(net.ErrClosed)
-	wl.once.Do(func() {
+	w.once.Do(func() {
 		err = nil
-		close(wl.done)
-		for _, p := range wl.ports {
+		close(w.done)
+		for _, p := range w.ports {
 			err = errors.Join(err, p.Close())
 		}
 		for {
 			select {
-			case a := <-wl.queue:
+			case a := <-w.queue:
 				_ = a.Abort(ResetUnspecified) // nobody has seen it
 				continue
 			default:
@@ -184,6 +184,6 @@ func (wl *wireListener) Close() error {
 }
 
 // Addr implements net.Listener: as with package net, a listener on both families shows the IPv6 one.
-func (wl *wireListener) Addr() net.Addr {
-	return net.TCPAddrFromAddrPort(wl.ports[len(wl.ports)-1].Local())
+func (w *wireListener) Addr() net.Addr {
+	return net.TCPAddrFromAddrPort(w.ports[len(w.ports)-1].Local())
 }
