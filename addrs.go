@@ -122,6 +122,7 @@ func (a *addrBook) refresh() {
 	if moved {
 		a.s.verdicts.flush()
 		a.s.kernels.flush()
+		a.s.blackholes.forget()
 	}
 	for _, c := range a.s.conns() {
 		if m, ok := c.b.(*multi); ok {

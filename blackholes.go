@@ -81,15 +81,18 @@ func (b *blackholes) evict() {
 
 // Blackholes lists the destinations where dials with ModeWire do without Multipath TCP for now.
 func (t *Transport) Blackholes() []Blackhole {
-	s := t.peek()
-	if s == nil {
-		return nil
+	if s := t.peek(); s != nil {
+		return s.blackholes.list(time.Now())
 	}
-	s.blackholes.mu.Lock()
-	defer s.blackholes.mu.Unlock()
+	return nil
+}
+
+// list is what has not run out by now, in the order of the addresses.
+func (b *blackholes) list(now time.Time) []Blackhole {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	var list []Blackhole
-	now := time.Now()
-	for a, h := range s.blackholes.m {
+	for a, h := range b.m {
 		if now.Before(h.until) {
 			list = append(list, Blackhole{a, h.until})
 		}
@@ -99,10 +102,16 @@ func (t *Transport) Blackholes() []Blackhole {
 }
 
 // ForgetBlackholes lets dials try Multipath TCP again everywhere: after the network has changed.
+// That happens by itself when the addresses of this host say so.
 func (t *Transport) ForgetBlackholes() {
 	if s := t.peek(); s != nil {
-		s.blackholes.mu.Lock()
-		defer s.blackholes.mu.Unlock()
-		clear(s.blackholes.m)
+		s.blackholes.forget()
 	}
+}
+
+// forget forgets all of them.
+func (b *blackholes) forget() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	clear(b.m)
 }

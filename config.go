@@ -19,9 +19,20 @@ type Mode uint8
 const (
 	ModeAuto   Mode = iota // stream where the peer speaks it, else the operating system's MPTCP, else TCP
 	ModeStream             // records over kernel TCP; falls back to TCP when the peer does not speak it
-	ModeWire               // userspace TCP with MPTCP options on the wire; this version has none: an error that wraps errors.ErrUnsupported
-	ModeKernel             // the operating system's MPTCP; plain TCP where it has none, or the peer does not answer it
-	ModeTCP                // plain TCP, no multipath
+
+	// ModeWire is TCP of this package's own, on Linux, through raw sockets, with the options of RFC 8684 in the TCP
+	// headers: what every MPTCP host understands, Linux's kernel among them, in both roles. The process needs CAP_NET_RAW
+	// ("setcap cap_net_raw+ep PROGRAM"; Docker's default capabilities have it); without it dials and listens fail with
+	// ErrNotPermitted, and on other systems or with Transport.Network set with errors.ErrUnsupported: see
+	// Transport.Capabilities. Nobody is asked beforehand, so Discovery and Peers play no part. Where the peer or the path
+	// does not know Multipath TCP the connection becomes plain TCP by the protocol's own rules (ConnInfo.Fallback has the
+	// reason, Transport.Blackholes the destinations), or with RequireMultipath the dial fails. A listener takes MPTCP, plain
+	// TCP and stream peers on one port. A dial with Secret fails with ErrNotMultipath: that needs the stream carrier.
+	// Transport.Control is not called for raw sockets.
+	ModeWire
+
+	ModeKernel // the operating system's MPTCP; plain TCP where it has none, or the peer does not answer it
+	ModeTCP    // plain TCP, no multipath
 )
 
 // Multipath says whether to negotiate multipath at all (RFC 6897 TCP_MULTIPATH_ENABLE).
@@ -69,9 +80,13 @@ type Config struct {
 	PrefaceTimeout    time.Duration // listener, stream carrier: wait for a preface; 0: 200ms
 	ServerSpeaksFirst bool          // listener, stream carrier: hand out silent peers at once (after 10ms, in which a preface that follows the handshake arrives)
 
-	Paths      extapi.PathPolicy  // which paths may be used, and how; zero value: all alike, up to 8 subflows
-	Scheduler  scheduler.Factory  // nil: scheduler.MinRTT
-	Congestion congestion.Factory // nil: the kernel's own, shown as "kernel:NAME"; the stream carrier has no other in this version
+	Paths     extapi.PathPolicy // which paths may be used, and how; zero value: all alike, up to 8 subflows
+	Scheduler scheduler.Factory // nil: scheduler.MinRTT
+
+	// Congestion is how ModeWire controls congestion; nil: congestion.Cubic, for each subflow alone. It is not coupled in this
+	// version: subflows of one connection that share a bottleneck take several shares of it. The stream carrier has the
+	// kernel's own, shown as "kernel:NAME", whatever stands here.
+	Congestion congestion.Factory
 
 	SendBuffer       int                 // ceiling in bytes, auto-tuned up to it; 0: 6 MiB; never below RecvBuffer (RFC 8684 section 3.3.5)
 	RecvBuffer       int                 // ceiling in bytes, auto-tuned up to it; 0: 6 MiB; never below 64 KiB

@@ -2,7 +2,6 @@ package mptcp
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net"
 	"net/netip"
@@ -72,18 +71,6 @@ func TestContextOverridesConfig(t *testing.T) {
 	s = (&Config{}).resolve()
 	s.override(WithScheduler(t.Context(), nil))
 	require.NotNil(t, s.Scheduler)
-}
-
-func TestModeWireIsUnsupported(t *testing.T) {
-	tr := newTransport(t)
-	d := &Dialer{Config: Config{Mode: ModeWire}, Transport: tr}
-	_, err := d.Dial("tcp", "127.0.0.1:1")
-	require.ErrorIs(t, err, errors.ErrUnsupported)
-	require.ErrorContains(t, err, "mptcp: this version has no wire carrier; use ModeAuto")
-	_, err = (&ListenConfig{Config: Config{Mode: ModeWire}, Transport: tr}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	require.ErrorIs(t, err, errors.ErrUnsupported)
-	require.ErrorIs(t, tr.Capabilities().Wire, errors.ErrUnsupported)
-	require.ErrorIs(t, ErrNotPermitted, os.ErrPermission)
 }
 
 func TestOpErrorsHaveOneWrapping(t *testing.T) {

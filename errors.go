@@ -19,7 +19,7 @@ var (
 	// ErrNotMultipath is why a dial, a Read or a Write fails where falling back is not allowed (RequireMultipath, Secret,
 	// a peer in Peers), and why a call that steers paths fails on a connection that fell back.
 	ErrNotMultipath = errors.New("mptcp: peer or path does not support multipath")
-	// ErrNotPermitted is for carriers that need a privilege which the process lacks; the stream carrier needs none.
+	// ErrNotPermitted is why ModeWire fails in a process without CAP_NET_RAW; the error says how to get it. Nothing else needs a privilege.
 	ErrNotPermitted = fmt.Errorf("mptcp: raw sockets not permitted: %w", os.ErrPermission)
 	// ErrNoPath ends a connection that had no subflow for Config.NoPathTimeout.
 	ErrNoPath = engine.ErrNoPath
