@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -372,4 +373,28 @@ func TestFallbackBetweenTwoEngines(t *testing.T) {
 			require.Equal(t, before, pool.Outstanding())
 		})
 	}
+}
+
+// A window that was closed opens again by an ACK of TCP's own: there is no DATA_ACK to tell it.
+func TestWindowReopensOfPlainTCP(t *testing.T) {
+	s := blankScript(t, false)
+	s.c.SetID(1, extapi.CarrierWire)
+	f := s.add(FlowParams{Initial: true, Fallback: extapi.FallbackPeer, Local: labAddr("10.0.1.1:4000"), Remote: labAddr("10.0.1.2:80")})
+	full := s.c.Window(s.now)
+	sent := 0
+	for w := full; w > 0; w = s.c.Window(s.now) {
+		b := strings.Repeat("x", int(min(w, 32<<10)))
+		f.Sends(payload(b))
+		sent += len(b)
+		require.LessOrEqual(t, sent, 64<<20, "the window never closes")
+	}
+	s.c.CloseWrite(s.now) // our half is no concern of the peer's
+	f.clear()
+	s.wantRead(strings.Repeat("x", sent))
+	require.Contains(t, f.log, "window")
+	require.Positive(t, s.c.Window(s.now))
+	f.clear()
+	f.Sends(payload("y"))
+	s.wantRead("y")
+	require.NotContains(t, f.log, "window", "nothing that would be worth an ACK")
 }

@@ -22,7 +22,8 @@ type Flow interface {
 	// releases when the bytes are fully written (stream) or acknowledged by the peer's TCP (wire).
 	Send(now time.Duration, m Mapping, p pool.Ref)
 	// Ack asks the flow to carry the newest DATA_ACK and window soon, with or without data. It is
-	// state, not a queue: a later Ack replaces one that has not left yet.
+	// state, not a queue: a later Ack replaces one that has not left yet. After a fallback a is not Valid, and
+	// asks for an ACK of TCP's own, since the window has opened.
 	Ack(now time.Duration, a Ack)
 	// Signal queues an option other than DSS mappings; options of one flow leave in order.
 	Signal(now time.Duration, o options.Option)

@@ -196,7 +196,13 @@ func (c *Conn) reack(now time.Duration) {
 
 // maybeAck acknowledges when that is due: at once, or by a deadline.
 func (c *Conn) maybeAck(now time.Duration, s *subflow) {
-	if !c.remoteKnown || c.closed() || c.fall.infinite {
+	switch {
+	case c.closed():
+		return
+	case c.fall.infinite:
+		c.updateWindow(now)
+		return
+	case !c.remoteKnown:
 		return
 	}
 	if !c.rcv.win.shouldAck(now, c.rcv.ackNext(), c.rcv.q.buffered()) {
@@ -211,6 +217,17 @@ func (c *Conn) maybeAck(now time.Duration, s *subflow) {
 		}
 	}
 	c.sendAck(now, s)
+}
+
+// updateWindow tells the peer of a plain connection that the window has opened. What arrives, TCP acknowledges by
+// itself.
+func (c *Conn) updateWindow(now time.Duration) {
+	if !c.rcv.win.reopened(c.rcv.ackNext(), c.rcv.q.buffered()) {
+		return
+	}
+	if len(c.flows) > 0 { // the only one there is; its own half may be closed
+		c.flows[0].f.Ack(now, Ack{})
+	}
 }
 
 // delayedAck sends the acknowledgement that was put off.

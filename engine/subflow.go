@@ -183,7 +183,7 @@ func (c *Conn) activate(now time.Duration, s *subflow) {
 	s.state = extapi.StateActive
 	s.tx.last = now
 	c.time.stall = 0 // as in revive
-	if c.remoteKnown {
+	if c.remoteKnown && !c.fall.infinite {
 		s.f.Ack(now, c.ackValue(now))
 	}
 	c.sent.reassess(c.liveSlots())

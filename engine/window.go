@@ -125,6 +125,14 @@ func (w *recvWindow) shouldAck(now time.Duration, rcvNxt uint64, buffered int) b
 	return false
 }
 
+// reopened says whether the peer had better hear at once that the window is wider than what it was told last: by a
+// step, and at least twice as wide, since an update for each segment that is read would be a waste.
+func (w *recvWindow) reopened(rcvNxt uint64, buffered int) bool {
+	edge, size := w.offer(rcvNxt, buffered)
+	opened, left := seqnum.Diff(edge, w.right), seqnum.Diff(w.right, rcvNxt)
+	return opened > 0 && opened >= max(left, min(size/2, windowSegment))
+}
+
 // owe makes an acknowledgement due after ackDelay at the latest.
 func (w *recvWindow) owe(now time.Duration) {
 	if !w.owed {

@@ -63,6 +63,16 @@ func (c *Conn) Adopt(p Packets, attempt uint32, attach func(e *engine.Conn) engi
 // transmit sends what the packet flows have to say. The lock is held at both ends and free while
 // packets leave.
 func (c *Conn) transmit() {
+	c.sendAll()
+	for c.forgetOver() {
+		// The event that brought a flow to its end may have been paused, and no Leave comes to a flow that has gone.
+		c.settle(c.now())
+		c.sendAll()
+	}
+}
+
+// sendAll gathers and transmits until no packet flow has anything to say.
+func (c *Conn) sendAll() {
 	for _, f := range c.packets {
 		f.quiet = false
 	}
@@ -82,7 +92,6 @@ func (c *Conn) transmit() {
 		}
 		f.writing, f.quiet = false, true
 	}
-	c.forgetOver()
 }
 
 // talker finds a packet flow that may have something to send and that nobody serves.
@@ -95,18 +104,20 @@ func (c *Conn) talker() *packetFlow {
 	return nil
 }
 
-// forgetOver drops the packet flows that are at their end.
-func (c *Conn) forgetOver() {
+// forgetOver drops the packet flows that are at their end, if there are any.
+func (c *Conn) forgetOver() (any bool) {
 	keep := c.packets[:0]
 	for _, f := range c.packets {
 		if !f.writing && f.p.Over() {
 			f.p.Release()
+			any = true
 			continue
 		}
 		keep = append(keep, f)
 	}
 	clear(c.packets[len(keep):])
 	c.packets = keep
+	return any
 }
 
 // firePackets calls the packet flows whose time has come.

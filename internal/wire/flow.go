@@ -233,11 +233,11 @@ func (f *Flow) Send(now time.Duration, m engine.Mapping, p pool.Ref) {
 }
 
 // Ack carries the newest DATA_ACK and window at once: the engine says when that is due, and what leaves
-// meanwhile for other reasons has them anyway.
+// meanwhile for other reasons has them anyway. In a plain connection it carries the window alone.
 func (f *Flow) Ack(now time.Duration, a engine.Ack) {
 	switch {
-	case f.rst.aborted || f.fc.waiting || !a.Valid:
-	case f.hs.role == roleCapable && !f.hs.client && !f.in.heard:
+	case f.rst.aborted || f.fc.waiting:
+	case a.Valid && f.hs.role == roleCapable && !f.hs.client && !f.in.heard:
 		// The client has said nothing yet that would be acknowledged. Its first data is likely to come
 		// within the time of a delayed ACK, and then takes along what shows it that DSS options pass.
 		f.c.Ack(now)
