@@ -12,7 +12,7 @@ import (
 )
 
 var modes = map[string]mptcp.Mode{
-	"auto": mptcp.ModeAuto, "stream": mptcp.ModeStream, "kernel": mptcp.ModeKernel, "tcp": mptcp.ModeTCP,
+	"auto": mptcp.ModeAuto, "stream": mptcp.ModeStream, "wire": mptcp.ModeWire, "kernel": mptcp.ModeKernel, "tcp": mptcp.ModeTCP,
 }
 
 // connFlags are the flags of every command that opens or accepts connections.
@@ -26,7 +26,7 @@ type connFlags struct {
 }
 
 func (c *connFlags) register(fs *cli) {
-	fs.StringVar(&c.mode, "mode", "auto", "what carries the data: `auto|stream|kernel|tcp`")
+	fs.StringVar(&c.mode, "mode", "auto", "what carries the data: `auto|stream|wire|kernel|tcp`")
 	fs.StringVar(&c.scheduler, "scheduler", "minrtt", "which path is next: `minrtt|roundrobin|redundant|weighted`")
 	fs.Var(&c.paths, "paths", "`policy` of the paths, such as \"wlan*=backup,eth0=prefer,*=never\"")
 	fs.IntVar(&c.subflows, "subflows", 0, "at most this many paths at once; 0: 8")
@@ -40,7 +40,7 @@ func (c *connFlags) config(e *env) (mptcp.Config, error) {
 	var cfg mptcp.Config
 	mode, ok := modes[c.mode]
 	if !ok {
-		return cfg, usagef("-mode %s: choose auto, stream, kernel or tcp", c.mode)
+		return cfg, usagef("-mode %s: choose auto, stream, wire, kernel or tcp", c.mode)
 	}
 	sched, err := scheduler.ByName(c.scheduler)
 	if err != nil {

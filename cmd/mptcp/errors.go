@@ -25,6 +25,11 @@ func usagef(format string, args ...any) error {
 func advice(err error) string {
 	var dns *net.DNSError
 	switch {
+	case errors.Is(err, mptcp.ErrNotPermitted):
+		return "-mode wire needs the capability CAP_NET_RAW. -mode stream needs none, if the other side runs this program too; " +
+			"-mode kernel has the operating system do it."
+	case errors.Is(err, errors.ErrUnsupported):
+		return "-mode wire needs Linux. Choose another mode: \"mptcp info\" lists what can be used here."
 	case errors.Is(err, mptcp.ErrPolicy):
 		return "The path policy leaves no path to that address. \"mptcp info\" lists the interfaces and their names."
 	case errors.Is(err, mptcp.ErrNotMultipath):

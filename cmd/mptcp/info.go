@@ -17,9 +17,9 @@ import (
 )
 
 const infoHelp = `
-Shows what this machine offers: which carriers can be used and why others cannot, the interfaces with their kinds, the
-addresses that subflows may use, those that a listener would announce to its peers, and the state of the kernel's own
-Multipath TCP.
+Shows what this machine offers: which carriers can be used and why others cannot, how the wire carrier may send fast, the
+interfaces with their kinds, the addresses that subflows may use, those that a listener would announce to its peers, and
+the state of the kernel's own Multipath TCP.
 
 Examples:
   mptcp info
@@ -29,6 +29,7 @@ Examples:
 type machine struct {
 	System       string            `json:"system"`
 	Capabilities []capability      `json:"capabilities"`
+	FastPath     []fastPath        `json:"wire_fast_path,omitempty"`
 	Addresses    []localAddress    `json:"addresses"`
 	DefaultVPN   string            `json:"default_vpn,omitempty"` // the tunnel that far destinations are reached through
 	Kernel       map[string]string `json:"kernel_mptcp,omitempty"`
@@ -83,6 +84,7 @@ func lookAround() machine {
 			newCapability("wire", caps.Wire),
 			newCapability("events", caps.Watch),
 		},
+		FastPath:  fastPaths("/proc"),
 		Addresses: []localAddress{},
 		Kernel:    kernelState("/proc"),
 	}
@@ -167,6 +169,16 @@ func (m machine) print(w io.Writer) {
 			}
 		}
 		fmt.Fprintf(w, "  %-16s %s\n", name, state)
+	}
+	if len(m.FastPath) > 0 {
+		fmt.Fprintf(w, "\nwire: super-segments, which make sending cheap\n")
+		for _, p := range m.FastPath {
+			state := "yes"
+			if !p.Usable {
+				state = "no: " + p.Reason
+			}
+			fmt.Fprintf(w, "  %-16s %s\n", p.Name, state)
+		}
 	}
 	fmt.Fprintf(w, "\naddresses for subflows\n")
 	if len(m.Addresses) == 0 {
