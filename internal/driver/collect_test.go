@@ -2,6 +2,8 @@ package driver
 
 import (
 	"net"
+	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -31,12 +33,23 @@ func (w *queueing) Wrote(_ time.Duration, n int) { w.queue = w.queue[n:] }
 // sink is a socket that takes everything, call by call, and from which nothing comes.
 type sink struct {
 	Raw
-	end   net.Conn
-	calls []int
+	end net.Conn
+
+	mu   sync.Mutex
+	list []int
+}
+
+// calls are the sizes of the writes so far.
+func (s *sink) calls() []int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.list)
 }
 
 func (s *sink) Writev(bufs [][]byte) (int, error) {
-	s.calls = append(s.calls, length(bufs))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.list = append(s.list, length(bufs))
 	return length(bufs), nil
 }
 
@@ -78,20 +91,20 @@ func TestWritesCollectIntoRuns(t *testing.T) {
 		for range plenty / piece {
 			write(t, c, piece)
 		}
-		require.Len(t, s.calls, plenty/piece, "a path with little under way gets everything at once")
+		require.Len(t, s.calls(), plenty/piece, "a path with little under way gets everything at once")
 		for range runSize / piece {
 			write(t, c, piece)
 		}
-		require.Equal(t, []int{runSize}, s.calls[plenty/piece:])
+		require.Equal(t, []int{runSize}, s.calls()[plenty/piece:])
 
 		write(t, c, piece)
-		require.Len(t, s.calls, plenty/piece+1)
+		require.Len(t, s.calls(), plenty/piece+1)
 		time.Sleep(collectTime - time.Nanosecond)
 		synctest.Wait()
-		require.Len(t, s.calls, plenty/piece+1)
+		require.Len(t, s.calls(), plenty/piece+1)
 		time.Sleep(2 * time.Nanosecond)
 		synctest.Wait()
-		require.Equal(t, []int{runSize, piece}, s.calls[plenty/piece:], "the application has not come back")
+		require.Equal(t, []int{runSize, piece}, s.calls()[plenty/piece:], "the application has not come back")
 	})
 }
 
@@ -124,7 +137,7 @@ func TestCollectedRunsLeave(t *testing.T) {
 }
 
 func (s *sink) total() (n int) {
-	for _, k := range s.calls {
+	for _, k := range s.calls() {
 		n += k
 	}
 	return n

@@ -17,10 +17,7 @@ func TestAckDelayUnderReverseLoad(t *testing.T) {
 		w.server.send(1<<40, false) // saturates what the acknowledgements come back on
 		w.dial()
 		w.run(settled)
-		n := 50
-		if slow {
-			n = 10
-		}
+		const n = 50
 		var delays []time.Duration
 		for range n {
 			w.run(37 * ms)

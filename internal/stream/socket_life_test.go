@@ -279,7 +279,11 @@ func TestIdleConnection(t *testing.T) {
 	time.Sleep(100 * time.Millisecond)
 	per := float64(heap()-before) / (2 * conns)
 	t.Logf("%.1f KB and %.1f goroutines per side", per/1024, float64(runtime.NumGoroutine()-goroutines)/(2*conns))
-	require.Less(t, per, 20.0*1024)
+	limit := 20.0 * 1024
+	if raceDetector {
+		limit *= 1.25 // it makes stacks and the pools' leftovers larger
+	}
+	require.Less(t, per, limit)
 	finish(t, all...)
 }
 
