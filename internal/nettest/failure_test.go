@@ -127,7 +127,7 @@ func TestNamespaceFlapping(t *testing.T) {
 	}
 	t.Logf("%d flaps, %d subflows; down %.1f Mbit/s, gap %v; up %.1f Mbit/s, gap %v",
 		flaps, joins, c.Received.rate(), c.Received.Gap, s.Received.rate(), s.Received.Gap)
-	require.Greater(t, flaps, 20)
+	require.Greater(t, flaps, 10) // as many as nft manages on a busy machine
 	require.Less(t, joins, 40, "no storm of joins")
 	require.Less(t, max(c.Received.Gap, s.Received.Gap), 2*time.Second)
 	require.Greater(t, c.Received.rate(), 20.0)

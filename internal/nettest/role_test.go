@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"runtime/pprof"
@@ -202,6 +203,9 @@ func (a *actor) serveOne(nc net.Conn) error {
 	defer nc.Close()
 	in := bufio.NewReaderSize(nc, 512)
 	line, err := in.ReadBytes('\n')
+	if len(line) == 0 && errors.Is(err, io.EOF) {
+		return nil // closed unused: a dialer that found no Multipath TCP here has dialled again
+	}
 	if err != nil {
 		return fmt.Errorf("reading the job: %w", err)
 	}
