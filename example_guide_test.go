@@ -37,6 +37,17 @@ func Example_client() {
 	resp.Body.Close()
 }
 
+// Multipath TCP of our own toward any server that speaks it, Linux' kernel among them.
+func Example_wire() {
+	d := &mptcp.Dialer{Config: mptcp.Config{Mode: mptcp.ModeWire}}
+	client := &http.Client{Transport: httpx.NewTransport(d, nil)}
+	resp, err := client.Get("http://server.internal:8080/")
+	if err != nil {
+		log.Fatal(err)
+	}
+	resp.Body.Close()
+}
+
 // A server: only the listener differs.
 func Example_server() {
 	ln, err := mptcp.Listen("tcp", ":8080")
