@@ -88,14 +88,11 @@ func (w *wireListener) listener() *Listener {
 	}
 }
 
-// errEarly turns away who comes before Listen has returned: its SYN comes again.
-var errEarly = errors.New("mptcp: the listener is not ready")
-
 // Seed implements stack.Greeter.
 func (w *wireListener) Seed(local, remote netip.AddrPort, capable bool) (stack.Seed, error) {
 	l := w.listener()
 	if l == nil {
-		return stack.Seed{}, errEarly
+		return stack.Seed{}, stack.ErrLater // Listen has not returned
 	}
 	if !capable {
 		return w.plainSeed(l.s), nil

@@ -70,7 +70,6 @@ func (c *conn) begin(now time.Duration, p *port) *driver.Conn {
 	dp.Carrier, dp.Epoch = extapi.CarrierWire, c.s.epoch
 	dp.LocalAddr, dp.RemoteAddr = net.TCPAddrFromAddrPort(p.lf.Local()), net.TCPAddrFromAddrPort(p.lf.Remote())
 	dp.Join = c.join
-	var d *driver.Conn
 	done := dp.OnDone
 	dp.OnDone = func(x *driver.Conn) {
 		c.s.mu.Lock()
@@ -80,7 +79,7 @@ func (c *conn) begin(now time.Duration, p *port) *driver.Conn {
 			done(x)
 		}
 	}
-	d = driver.NewConn(dp, nil)
+	d := driver.NewConn(dp, nil)
 	c.s.mu.Lock()
 	c.s.conns[d] = c
 	c.s.mu.Unlock()
@@ -96,7 +95,7 @@ type outcome struct {
 	r wire.Result
 }
 
-// Dial opens a connection. Zero values in local mean: any. ifIndex is the interface to leave through; 0:
+// Dial opens a connection. Zero values in local mean: any. iface is the interface to leave through; "":
 // the route's. The handshake takes as long as ctx and TCP allow.
 func (s *Stack) Dial(ctx context.Context, seed Seed, local, remote netip.AddrPort, iface string) (*driver.Conn, wire.Result, error) {
 	seed.Offer.Carrier = extapi.CarrierWire
@@ -142,11 +141,14 @@ func (c *conn) join(ctx context.Context, d *driver.Conn, r engine.JoinRequest) e
 	if r.Path.Kind == extapi.KindLoopback || r.Path.Remote.Addr().IsLoopback() {
 		iface = ""
 	}
+	nonce, err := d.Nonce()
+	if err != nil {
+		return err
+	}
 	p, err := c.joinPort(local, r.Path.Remote, iface)
 	if err != nil {
 		return err
 	}
-	nonce, err := d.Nonce()
 	keys := d.Keys()
 	now := c.s.now()
 	cfg := c.config(now, p, p.lf.Local(), r.Path.Remote, p.mtu())
@@ -165,14 +167,7 @@ func (c *conn) join(ctx context.Context, d *driver.Conn, r engine.JoinRequest) e
 		p.after = func() { done <- res }
 		return entered
 	}
-	if err != nil {
-		p.told = true
-		p.flow.Abort(now, engine.ResetUnspecified)
-	}
 	p.leave(now)
-	if err != nil {
-		return err
-	}
 	var res wire.Result
 	select {
 	case res = <-done:

@@ -16,10 +16,13 @@ import (
 	"github.com/mptcp-go/mptcp/internal/wire/tcp"
 )
 
+// ErrLater is a Greeter's answer as long as it is not ready for connections.
+var ErrLater = errors.New("stack: not ready for connections")
+
 // Greeter decides about the connections that come to a Listener. Its methods must not block.
 type Greeter interface {
 	// Seed is what a connection is to be made from. capable says that the peer asks for Multipath TCP, so that
-	// a key is needed. An error refuses it.
+	// a key is needed. An error refuses it; with ErrLater the SYN is dropped, so that it comes again.
 	Seed(local, remote netip.AddrPort, capable bool) (Seed, error)
 	// Lookup finds the connection that a token names.
 	Lookup(token uint32) (*driver.Conn, bool)
@@ -100,6 +103,9 @@ func (l *Listener) admit(now time.Duration, s *packet.Segment) (reply packet.Seg
 		return l.admitJoin(now, s, o)
 	}
 	seed, err := l.g.Seed(s.Dst, s.Src, o.Asks == wire.AsksCapable)
+	if errors.Is(err, ErrLater) {
+		return packet.Segment{}, false
+	}
 	if err != nil {
 		reply, _ = wire.Reject(s, engine.ResetProhibited, false)
 		return reply, false

@@ -63,6 +63,7 @@ type world struct {
 	byToken  map[uint32]*driver.Conn
 	accepted chan outcome
 	plain    extapi.FallbackReason // of the server's connections
+	early    int                   // SYNs that come before the server is ready
 	conns    []*driver.Conn
 }
 
@@ -114,6 +115,10 @@ func (w *world) seed(client bool) Seed {
 }
 
 func (w *world) Seed(_, _ netip.AddrPort, capable bool) (Seed, error) {
+	if w.early > 0 {
+		w.early--
+		return Seed{}, ErrLater
+	}
 	s := w.seed(false)
 	if !capable {
 		s.Plain = extapi.FallbackPeer
@@ -214,6 +219,14 @@ func TestRefused(t *testing.T) {
 	w := newWorld(t)
 	_, _, err := w.client.Dial(t.Context(), w.seed(true), netip.AddrPort{}, netip.AddrPortFrom(serverAddr, serverPort+1), "")
 	require.ErrorIs(t, err, tcp.ErrRefused)
+}
+
+// Who comes before the server is ready is not turned away: its SYN comes again.
+func TestEarlySynComesAgain(t *testing.T) {
+	w := newWorld(t)
+	w.early = 1
+	c, s := w.dial(w.seed(true))
+	exchange(t, c.d, s.d, 1000)
 }
 
 func TestDialGivesUpWithItsContext(t *testing.T) {
