@@ -211,8 +211,15 @@ func (f *Flow) Room() int {
 	if f.held() {
 		return 0
 	}
-	return max(0, f.c.Room())
+	room := max(0, f.c.Room())
+	if room == 0 && f.plain() && f.c.ShutOut() {
+		return 1 // the engine probes the data-level window, of which plain TCP has none: this byte is for TCP's own probes
+	}
+	return room
 }
+
+// plain says that no data-level signals travel any more, or never did.
+func (f *Flow) plain() bool { return !f.hs.multipath() || f.eng != nil && f.eng.FellBack() }
 
 // held says that the flow carries no data: it is not open yet, or about to end.
 func (f *Flow) held() bool {

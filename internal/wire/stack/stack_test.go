@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -213,6 +214,46 @@ func TestPlainPeers(t *testing.T) {
 		require.Equal(t, extapi.FallbackPeer, c.r.Fallback)
 		exchange(t, c.d, s.d, 1<<20)
 	})
+}
+
+// The one window update that a reader causes gets lost, and nothing else is under way: probes find the window open.
+func TestLostWindowUpdateOfPlainTCP(t *testing.T) {
+	const size = 4 << 20
+	w := newWorld(t)
+	seed := w.seed(true)
+	seed.Plain = extapi.FallbackDisabled
+	c, s := w.dial(seed)
+	var sent, answered atomic.Int64
+	var deaf atomic.Bool
+	w.fabric.watch(func(p *packet.Segment) bool {
+		if p.Src.Addr() == serverAddr {
+			answered.Add(1)
+			return deaf.Load()
+		}
+		sent.Add(int64(p.PayloadLen()))
+		return false
+	})
+	wrote := make(chan error, 1)
+	go func() {
+		_, err := c.d.Write(make([]byte, size))
+		wrote <- err
+	}()
+	for before := int64(-1); before != sent.Load(); time.Sleep(100 * time.Millisecond) {
+		before = sent.Load()
+	}
+	require.Less(t, sent.Load(), int64(size), "the window is closed")
+	deaf.Store(true)
+	at := answered.Load()
+	got := make([]byte, size)
+	n := int(s.d.Info().RecvBuffered)
+	_, err := io.ReadFull(s.d, got[:n])
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return answered.Load() > at }, 5*time.Second, time.Millisecond, "the window was reopened")
+	deaf.Store(false)
+	require.NoError(t, s.d.SetReadDeadline(time.Now().Add(20*time.Second)))
+	_, err = io.ReadFull(s.d, got[n:])
+	require.NoError(t, err)
+	require.NoError(t, <-wrote)
 }
 
 func TestRefused(t *testing.T) {

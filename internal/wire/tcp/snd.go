@@ -125,6 +125,12 @@ func (c *Conn) Room() int {
 	return int(max(0, min(room, math.MaxInt32)))
 }
 
+// ShutOut says that the peer's window is closed, and that nothing is queued or in flight with which TCP would
+// probe it.
+func (c *Conn) ShutOut() bool {
+	return c.rtx != nil && !c.snd.fin && c.state.maySend() && c.snd.una == c.snd.nxt && c.snd.unsent() == 0 && c.snd.usable() <= 0
+}
+
 func (c *Conn) room() int64 {
 	window := c.rtx.Window()
 	if c.snd.limit > 0 {
@@ -145,13 +151,14 @@ func (c *Conn) worthwhile() int {
 	return full
 }
 
-// offerRoom calls Handler.Room when there is room again for an owner that had too little.
+// offerRoom calls Handler.Room when there is room again for an owner that had too little, or none, and nothing
+// that would find out when there is.
 func (c *Conn) offerRoom(now time.Duration) {
 	if !c.snd.hungry || c.rtx == nil || c.snd.fin || !c.state.maySend() {
 		return
 	}
 	room := c.room()
-	if room >= int64(c.worthwhile()) || room > 0 && c.snd.una == c.snd.nxt && c.snd.unsent() == 0 {
+	if room >= int64(c.worthwhile()) || room > 0 && c.snd.una == c.snd.nxt && c.snd.unsent() == 0 || c.ShutOut() {
 		c.snd.hungry = false
 		c.h.Room(now)
 	}
