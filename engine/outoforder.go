@@ -3,6 +3,7 @@ package engine
 import (
 	"sort"
 
+	"github.com/mptcp-go/mptcp/internal/deque"
 	"github.com/mptcp-go/mptcp/internal/pool"
 	"github.com/mptcp-go/mptcp/internal/seqnum"
 )
@@ -24,7 +25,7 @@ const (
 
 // outOfOrder holds the pieces behind a hole: sorted by data sequence number, not overlapping.
 type outOfOrder struct {
-	entries deque[piece]
+	entries deque.Deque[piece]
 	bytes   int
 	pinned  int64 // bytes of chunks; neighbours in one chunk count it once
 	pack    packer
@@ -46,8 +47,8 @@ func (s *outOfOrder) insert(dsn uint64, p pool.Ref, b *budget, discard bool) (du
 	i := s.search(dsn)
 	for p.Len() > 0 {
 		n := int64(p.Len())
-		if i < s.entries.len() {
-			e := s.entries.at(i)
+		if i < s.entries.Len() {
+			e := s.entries.At(i)
 			if seqnum.Diff(e.dsn, dsn) <= 0 {
 				n = min(n, seqnum.Diff(e.end(), dsn))
 				dup += int(n)
@@ -75,11 +76,11 @@ func (s *outOfOrder) insert(dsn uint64, p pool.Ref, b *budget, discard bool) (du
 
 // search is the index of the first entry that ends beyond dsn. Most pieces go to the very end.
 func (s *outOfOrder) search(dsn uint64) int {
-	n := s.entries.len()
-	if n == 0 || seqnum.Diff(dsn, s.entries.at(n-1).end()) >= 0 {
+	n := s.entries.Len()
+	if n == 0 || seqnum.Diff(dsn, s.entries.At(n-1).end()) >= 0 {
 		return n
 	}
-	return sort.Search(n, func(i int) bool { return seqnum.Diff(s.entries.at(i).end(), dsn) > 0 })
+	return sort.Search(n, func(i int) bool { return seqnum.Diff(s.entries.At(i).end(), dsn) > 0 })
 }
 
 // extend lengthens the entry before index i by e where that costs no memory: in discarded data, and
@@ -88,7 +89,7 @@ func (s *outOfOrder) extend(i int, e piece) bool {
 	if i == 0 {
 		return false
 	}
-	prev := s.entries.at(i - 1)
+	prev := s.entries.At(i - 1)
 	if prev.end() != e.dsn {
 		return false
 	}
@@ -108,12 +109,12 @@ func (s *outOfOrder) extend(i int, e piece) bool {
 
 // crumb says whether p is to be packed for the sake of the number of entries.
 func (s *outOfOrder) crumb(p pool.Ref) bool {
-	return s.entries.len() >= crowded && p.Len() > 0 && p.Len() <= crumbSize
+	return s.entries.Len() >= crowded && p.Len() > 0 && p.Len() <= crumbSize
 }
 
 // keep puts e before index i, with a reference of its own, unless a bound forbids it.
 func (s *outOfOrder) keep(i int, e piece, b *budget) bool {
-	if s.entries.len() >= maxOutOfOrder {
+	if s.entries.Len() >= maxOutOfOrder {
 		return false
 	}
 	payload := s.bytes + e.n
@@ -136,7 +137,7 @@ func (s *outOfOrder) keep(i int, e piece, b *budget) bool {
 	}
 	s.pinned += cost
 	s.bytes = payload
-	s.entries.insert(i, e)
+	s.entries.Insert(i, e)
 	return true
 }
 
@@ -144,19 +145,19 @@ func (s *outOfOrder) keep(i int, e piece, b *budget) bool {
 func (s *outOfOrder) insertCost(i int, p pool.Ref) int64 {
 	var prev, next pool.Ref
 	if i > 0 {
-		prev = s.entries.at(i - 1).p
+		prev = s.entries.At(i - 1).p
 	}
-	if i < s.entries.len() {
-		next = s.entries.at(i).p
+	if i < s.entries.Len() {
+		next = s.entries.At(i).p
 	}
 	return joinCost(prev, p) + joinCost(p, next) - joinCost(prev, next)
 }
 
 // pop takes the first entry off, with its reference.
 func (s *outOfOrder) pop() piece {
-	e := s.entries.pop()
+	e := s.entries.Pop()
 	s.bytes -= e.n
-	if s.entries.len() == 0 {
+	if s.entries.Len() == 0 {
 		s.pinned = 0
 		s.pack.drop()
 	} else {
@@ -167,8 +168,8 @@ func (s *outOfOrder) pop() piece {
 
 // forget releases the bytes and remembers only which they were.
 func (s *outOfOrder) forget() {
-	for i := range s.entries.len() {
-		e := s.entries.at(i)
+	for i := range s.entries.Len() {
+		e := s.entries.At(i)
 		e.p.Release()
 		e.p = pool.Ref{}
 	}

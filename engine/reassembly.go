@@ -33,8 +33,8 @@ func (r *reassembly) rcvNxt() uint64 { return r.nxt }
 
 // end is where the data ends that has arrived.
 func (r *reassembly) end() uint64 {
-	if n := r.store.entries.len(); n > 0 {
-		return r.store.entries.at(n - 1).end()
+	if n := r.store.entries.Len(); n > 0 {
+		return r.store.entries.At(n - 1).end()
 	}
 	return r.nxt
 }
@@ -61,7 +61,7 @@ func inWindow(dsn uint64, n int, rightEdge uint64) int {
 // for the data sequence space as the data that should be delivered to the application, and any
 // subsequent data for that sequence space SHOULD be ignored" (RFC 8684 section 3.3.1).
 func (r *reassembly) insert(dsn uint64, p pool.Ref) (newInOrder, dup, dropped int) {
-	if dsn == r.nxt && r.store.entries.len() == 0 {
+	if dsn == r.nxt && r.store.entries.Len() == 0 {
 		n := p.Len()
 		r.admit(p)
 		return n, 0, 0
@@ -70,8 +70,8 @@ func (r *reassembly) insert(dsn uint64, p pool.Ref) (newInOrder, dup, dropped in
 	p, dsn, dup = r.trimOld(p, dsn)
 	for p.Len() > 0 && dsn == r.nxt {
 		n := p.Len()
-		if r.store.entries.len() > 0 {
-			n = int(min(int64(n), seqnum.Diff(r.store.entries.at(0).dsn, dsn)))
+		if r.store.entries.Len() > 0 {
+			n = int(min(int64(n), seqnum.Diff(r.store.entries.At(0).dsn, dsn)))
 		}
 		r.admit(p.Slice(0, n).Retain())
 		p.B, dsn = p.B[n:], dsn+uint64(n)
@@ -106,7 +106,7 @@ func (r *reassembly) admit(p pool.Ref) {
 
 // pull moves to the in-order queue what has become in order, and drops what has become old.
 func (r *reassembly) pull() {
-	for r.store.entries.len() > 0 && seqnum.Diff(r.store.entries.at(0).dsn, r.nxt) <= 0 {
+	for r.store.entries.Len() > 0 && seqnum.Diff(r.store.entries.At(0).dsn, r.nxt) <= 0 {
 		before := r.pinned()
 		e := r.store.pop()
 		old := min(seqnum.Diff(r.nxt, e.dsn), int64(e.n))

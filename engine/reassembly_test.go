@@ -55,18 +55,18 @@ func refCost(refs []pool.Ref) (cost int64) {
 func checkReassembly(t require.TestingT, r *reassembly) {
 	var queued, stored []pool.Ref
 	n := 0
-	for i := range r.queue.refs.len() {
-		queued = append(queued, *r.queue.refs.at(i))
+	for i := range r.queue.refs.Len() {
+		queued = append(queued, *r.queue.refs.At(i))
 		n += queued[i].Len()
 	}
 	require.Equal(t, n, r.buffered())
 	require.Equal(t, refCost(queued), r.queue.pinned)
 	var behind int64
-	for i := range r.store.entries.len() {
-		e := r.store.entries.at(i)
+	for i := range r.store.entries.Len() {
+		e := r.store.entries.At(i)
 		at := r.nxt
 		if i > 0 {
-			at = r.store.entries.at(i - 1).end()
+			at = r.store.entries.At(i - 1).end()
 		}
 		require.Positive(t, e.n)
 		require.GreaterOrEqual(t, int64(e.dsn-at), int64(0), "sorted, not overlapping")
@@ -79,7 +79,7 @@ func checkReassembly(t require.TestingT, r *reassembly) {
 	}
 	require.Equal(t, behind, r.outOfOrder())
 	require.Equal(t, refCost(stored), r.store.pinned)
-	require.LessOrEqual(t, r.store.entries.len(), maxOutOfOrder)
+	require.LessOrEqual(t, r.store.entries.Len(), maxOutOfOrder)
 	require.Equal(t, r.pinned(), r.budget.held)
 	if m, ok := r.budget.mem.(*meter); ok {
 		require.Equal(t, r.budget.held-r.budget.over, m.used)
@@ -207,7 +207,7 @@ func TestInOrderBytesOfShortPiecesDoNotPinTheirChunks(t *testing.T) {
 	}
 	require.Equal(t, n, r.buffered())
 	require.LessOrEqual(t, r.pinned(), int64(packSlack+packRatio*n+packSize))
-	require.Less(t, r.queue.refs.len(), 200)
+	require.Less(t, r.queue.refs.Len(), 200)
 	checkReassembly(t, &r)
 	got := make([]byte, n)
 	require.Equal(t, n, r.read(got))
@@ -254,7 +254,7 @@ func TestDroppedReassemblyStillCounts(t *testing.T) {
 	for i := range 10 {
 		r.insert(uint64(200+i), pool.Copy([]byte{1}))
 	}
-	require.Equal(t, 1, r.store.entries.len())
+	require.Equal(t, 1, r.store.entries.Len())
 	require.Equal(t, uint64(130), r.rcvNxt())
 	require.Zero(t, r.buffered())
 	require.Equal(t, start, pool.Outstanding())
@@ -371,8 +371,8 @@ func relearn(r *reassembly, seen map[uint64]byte, from uint64, v byte) {
 	for x := from; x != r.rcvNxt(); x++ {
 		learn(x)
 	}
-	for i := range r.store.entries.len() {
-		e := r.store.entries.at(i)
+	for i := range r.store.entries.Len() {
+		e := r.store.entries.At(i)
 		for x := e.dsn; x != e.end(); x++ {
 			learn(x)
 		}

@@ -1,6 +1,9 @@
 package engine
 
-import "github.com/mptcp-go/mptcp/internal/pool"
+import (
+	"github.com/mptcp-go/mptcp/internal/deque"
+	"github.com/mptcp-go/mptcp/internal/pool"
+)
 
 // A short piece pins its whole chunk, up to 64 KiB for one byte. While what is held is little that
 // does not matter and nothing is copied; beyond packSlack bytes of chunks, and more than packRatio
@@ -74,7 +77,7 @@ func (k *packer) drop() {
 
 // refQueue is a byte stream held as references, first in, first out. The zero refQueue is empty.
 type refQueue struct {
-	refs   deque[pool.Ref]
+	refs   deque.Deque[pool.Ref]
 	bytes  int
 	pinned int64  // bytes of chunks behind refs; neighbours in one chunk count it once
 	pack   packer // for short pieces
@@ -93,7 +96,7 @@ func (q *refQueue) push(p pool.Ref) {
 	switch {
 	case q.packed && packRatio*int64(n) < chunkCost(p) && q.pack.fits(n):
 		// Behind a packed piece the copy costs no memory at all.
-		last := q.refs.at(q.refs.len() - 1)
+		last := q.refs.At(q.refs.Len() - 1)
 		*last = q.pack.extend(*last, p.B)
 		p.Release()
 		return
@@ -104,33 +107,33 @@ func (q *refQueue) push(p pool.Ref) {
 	default:
 		q.packed = false
 	}
-	q.refs.push(p)
+	q.refs.Push(p)
 	q.pinned += cost
 }
 
 func (q *refQueue) last() pool.Ref {
-	if n := q.refs.len(); n > 0 {
-		return *q.refs.at(n - 1)
+	if n := q.refs.Len(); n > 0 {
+		return *q.refs.At(n - 1)
 	}
 	return pool.Ref{}
 }
 
 // pop takes the first piece off, with its reference; the queue must not be empty.
 func (q *refQueue) pop() pool.Ref {
-	p := q.refs.pop()
+	p := q.refs.Pop()
 	q.bytes -= p.Len()
-	if q.refs.len() == 0 {
+	if q.refs.Len() == 0 {
 		q.pinned, q.packed = 0, false
 		q.pack.drop()
 	} else {
-		q.pinned -= joinCost(*q.refs.at(0), p)
+		q.pinned -= joinCost(*q.refs.At(0), p)
 	}
 	return p
 }
 
 // take takes at most n bytes of the first piece off; the result has a reference of its own.
 func (q *refQueue) take(n int) pool.Ref {
-	first := q.refs.at(0)
+	first := q.refs.At(0)
 	if n >= first.Len() {
 		return q.pop()
 	}
@@ -143,8 +146,8 @@ func (q *refQueue) take(n int) pool.Ref {
 // read copies to b what fits and takes it off.
 func (q *refQueue) read(b []byte) int {
 	n := 0
-	for n < len(b) && q.refs.len() > 0 {
-		first := q.refs.at(0)
+	for n < len(b) && q.refs.Len() > 0 {
+		first := q.refs.At(0)
 		m := copy(b[n:], first.B)
 		n += m
 		if m == first.Len() {
@@ -159,7 +162,7 @@ func (q *refQueue) read(b []byte) int {
 
 // drop releases everything.
 func (q *refQueue) drop() {
-	for q.refs.len() > 0 {
+	for q.refs.Len() > 0 {
 		q.pop().Release()
 	}
 }

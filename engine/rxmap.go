@@ -4,6 +4,7 @@ import (
 	"math"
 	"sort"
 
+	"github.com/mptcp-go/mptcp/internal/deque"
 	"github.com/mptcp-go/mptcp/internal/pool"
 	"github.com/mptcp-go/mptcp/options"
 )
@@ -42,7 +43,7 @@ type rxMappings struct {
 
 	pos  uint64   // offset in the subflow's stream of the next byte to give out; SSN 1 is offset 0
 	held refQueue // the bytes from pos on
-	maps deque[rxMapping]
+	maps deque.Deque[rxMapping]
 
 	cleared  bool // the checksum of the first mapping was right
 	corrupt  bool // ... or wrong
@@ -117,8 +118,8 @@ func (r *rxMappings) offset(ssn uint32) (uint64, bool) {
 
 // end is where the known mappings end.
 func (r *rxMappings) end() uint64 {
-	if n := r.maps.len(); n > 0 {
-		return r.maps.at(n - 1).end()
+	if n := r.maps.Len(); n > 0 {
+		return r.maps.At(n - 1).end()
 	}
 	return r.pos
 }
@@ -126,9 +127,9 @@ func (r *rxMappings) end() uint64 {
 // search is the index of the first mapping that ends beyond off.
 func (r *rxMappings) search(off uint64) int {
 	if off >= r.end() {
-		return r.maps.len()
+		return r.maps.Len()
 	}
-	return sort.Search(r.maps.len(), func(i int) bool { return r.maps.at(i).end() > off })
+	return sort.Search(r.maps.Len(), func(i int) bool { return r.maps.At(i).end() > off })
 }
 
 // addPlain stores what is new in m. Without checksums the cut does not matter: a mapping may overlap
@@ -142,8 +143,8 @@ func (r *rxMappings) addPlain(m rxMapping) error {
 	off, end := max(m.off, r.pos), m.end()
 	for i := r.search(off); off < end; i++ {
 		stop := end
-		if i < r.maps.len() {
-			known := r.maps.at(i)
+		if i < r.maps.Len() {
+			known := r.maps.At(i)
 			if known.off <= off {
 				if known.delta() != m.delta() {
 					return badMapping("mapping contradicts an earlier one")
@@ -153,13 +154,13 @@ func (r *rxMappings) addPlain(m rxMapping) error {
 			}
 			stop = min(end, known.off)
 		}
-		if i > 0 && r.maps.at(i-1).end() == off && r.maps.at(i-1).delta() == m.delta() {
+		if i > 0 && r.maps.At(i-1).end() == off && r.maps.At(i-1).delta() == m.delta() {
 			i--
-			r.maps.at(i).n += int(stop - off)
-		} else if r.maps.len() >= maxMappings {
+			r.maps.At(i).n += int(stop - off)
+		} else if r.maps.Len() >= maxMappings {
 			return badMapping("too many mappings ahead of their bytes")
 		} else {
-			r.maps.insert(i, rxMapping{off: off, dsn: off + m.delta(), n: int(stop - off)})
+			r.maps.Insert(i, rxMapping{off: off, dsn: off + m.delta(), n: int(stop - off)})
 		}
 		off = stop
 	}
@@ -170,8 +171,8 @@ func (r *rxMappings) addPlain(m rxMapping) error {
 // same bytes is a contradiction, an identical repetition is none.
 func (r *rxMappings) addChecked(m rxMapping) error {
 	i := r.search(m.off)
-	if i < r.maps.len() && r.maps.at(i).off < m.end() {
-		known := r.maps.at(i)
+	if i < r.maps.Len() && r.maps.At(i).off < m.end() {
+		known := r.maps.At(i)
 		if known.off != m.off || known.dsn != m.dsn || known.n != m.n || known.sum != m.sum {
 			return badMapping("mapping contradicts an earlier one")
 		}
@@ -186,10 +187,10 @@ func (r *rxMappings) addChecked(m rxMapping) error {
 		return nil // repeated after its bytes were delivered
 	case m.off < r.pos:
 		return badMapping("mapping covers bytes that were delivered under another checksum")
-	case r.maps.len() >= maxMappings:
+	case r.maps.Len() >= maxMappings:
 		return badMapping("too many mappings ahead of their bytes")
 	}
-	r.maps.insert(i, m)
+	r.maps.Insert(i, m)
 	return nil
 }
 
@@ -225,8 +226,8 @@ func (r *rxMappings) addInfinite(dsn uint64, d *options.DSS) error {
 	}
 	off := r.pos + uint64(int64(int32(d.SSN-uint32(r.pos+1))))
 	delta := dsn - off
-	for i := range r.maps.len() {
-		if r.maps.at(i).delta() != delta {
+	for i := range r.maps.Len() {
+		if r.maps.At(i).delta() != delta {
 			return badMapping("infinite mapping contradicts an earlier one")
 		}
 	}
@@ -239,7 +240,7 @@ func (r *rxMappings) addInfinite(dsn uint64, d *options.DSS) error {
 func (r *rxMappings) setInfinite(dsn uint64) {
 	r.infinite, r.delta = true, dsn-r.pos
 	r.corrupt, r.cleared = false, false
-	r.maps.reset()
+	r.maps.Reset()
 }
 
 // bytes takes over the next bytes of the subflow.
@@ -250,17 +251,17 @@ func (r *rxMappings) bytes(p pool.Ref) { r.held.push(p) }
 func (r *rxMappings) next() (dsn uint64, p pool.Ref, o rxOutcome) {
 	switch {
 	case r.corrupt:
-		return r.maps.at(0).dsn, p, rxCorrupt
+		return r.maps.At(0).dsn, p, rxCorrupt
 	case r.held.bytes == 0:
 		return 0, p, rxNone
 	case r.infinite:
 		p, dsn = r.held.pop(), r.pos+r.delta
 		r.pos += uint64(p.Len())
 		return dsn, p, rxPiece
-	case r.maps.len() == 0 || r.maps.at(0).off > r.pos:
+	case r.maps.Len() == 0 || r.maps.At(0).off > r.pos:
 		return 0, p, rxNone
 	}
-	m := r.maps.at(0)
+	m := r.maps.At(0)
 	if r.checksum && !r.cleared {
 		if r.held.bytes < m.n {
 			return 0, p, rxNone
@@ -283,7 +284,7 @@ func (r *rxMappings) next() (dsn uint64, p pool.Ref, o rxOutcome) {
 func (r *rxMappings) sumHeld(n int) uint16 {
 	var s onesSum
 	for i := 0; n > 0; i++ {
-		b := r.held.refs.at(i).B
+		b := r.held.refs.At(i).B
 		b = b[:min(n, len(b))]
 		s.add(b)
 		n -= len(b)
@@ -294,8 +295,8 @@ func (r *rxMappings) sumHeld(n int) uint16 {
 // advance passes n bytes of the first mapping.
 func (r *rxMappings) advance(n int) {
 	r.pos += uint64(n)
-	if m := r.maps.at(0); m.end() == r.pos {
-		r.maps.pop()
+	if m := r.maps.At(0); m.end() == r.pos {
+		r.maps.Pop()
 		r.cleared = false
 	}
 }
@@ -305,7 +306,7 @@ func (r *rxMappings) advance(n int) {
 // space does not arrive within a receive window of data, that subflow SHOULD be treated as broken,
 // closed with a RST" (section 3.3.1).
 func (r *rxMappings) unmapped() int {
-	if r.infinite || !r.corrupt && r.maps.len() > 0 && r.maps.at(0).off <= r.pos {
+	if r.infinite || !r.corrupt && r.maps.Len() > 0 && r.maps.At(0).off <= r.pos {
 		return 0
 	}
 	return r.held.bytes
@@ -316,10 +317,10 @@ func (r *rxMappings) current() (dsn uint64, ok bool) {
 	switch {
 	case r.infinite:
 		return r.pos + r.delta, true
-	case r.maps.len() == 0 || r.maps.at(0).off > r.pos:
+	case r.maps.Len() == 0 || r.maps.At(0).off > r.pos:
 		return 0, false
 	}
-	return r.pos + r.maps.at(0).delta(), true
+	return r.pos + r.maps.At(0).delta(), true
 }
 
 // directRoom is how many of the next bytes may go past this type, straight to where current says: none
@@ -330,15 +331,15 @@ func (r *rxMappings) directRoom() int {
 		return 0
 	case r.infinite:
 		return math.MaxInt32
-	case r.checksum || r.maps.len() == 0 || r.maps.at(0).off > r.pos:
+	case r.checksum || r.maps.Len() == 0 || r.maps.At(0).off > r.pos:
 		return 0
 	}
-	return int(min(r.maps.at(0).end()-r.pos, math.MaxInt32))
+	return int(min(r.maps.At(0).end()-r.pos, math.MaxInt32))
 }
 
 // directNext says whether the bytes of a mapping that comes next may go that way.
 func (r *rxMappings) directNext() bool {
-	return r.held.bytes == 0 && !r.corrupt && !r.checksum && r.maps.len() == 0
+	return r.held.bytes == 0 && !r.corrupt && !r.checksum && r.maps.Len() == 0
 }
 
 // direct says that n bytes, at most directRoom, went there.
@@ -356,6 +357,6 @@ func (r *rxMappings) direct(n int) {
 // drop releases what is held.
 func (r *rxMappings) drop() {
 	r.held.drop()
-	r.maps.reset()
+	r.maps.Reset()
 	r.corrupt, r.cleared = false, false
 }

@@ -440,7 +440,7 @@ func hostileMappings(t require.TestingT, sum bool, ops []byte) {
 		d.drain(&r)
 		require.Equal(t, fed, d.bytes+r.held.bytes)
 		require.Equal(t, r.pos, uint64(d.bytes))
-		require.LessOrEqual(t, r.maps.len(), maxMappings)
+		require.LessOrEqual(t, r.maps.Len(), maxMappings)
 	}
 	r.drop()
 	require.Equal(t, start, pool.Outstanding())

@@ -29,11 +29,11 @@ func (c *Conn) checkTrim(now time.Duration) {
 	c.time.trimmed = true
 	c.sent.trim()
 	c.snd.trim()
-	c.rcv.q.queue.refs.trim()
-	c.rcv.q.store.entries.trim()
+	c.rcv.q.queue.refs.Trim()
+	c.rcv.q.store.entries.Trim()
 	for _, s := range c.flows {
-		s.rx.held.refs.trim()
-		s.rx.maps.trim()
+		s.rx.held.refs.Trim()
+		s.rx.maps.Trim()
 		if t, ok := s.f.(Trimmer); ok {
 			t.Trim()
 		}

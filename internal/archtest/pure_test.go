@@ -14,7 +14,7 @@ import (
 // purePackages are sans-IO: same inputs, same outputs, in a simulator as on sockets.
 var purePackages = []string{
 	"engine", "options", "scheduler", "congestion", "extapi",
-	"internal/seqnum", "internal/ranges", "internal/wire", "internal/wire/tcp", "internal/wire/packet", "internal/wire/link",
+	"internal/seqnum", "internal/deque", "internal/ranges", "internal/wire", "internal/wire/tcp", "internal/wire/packet", "internal/wire/link",
 	"internal/onpath",
 }
 

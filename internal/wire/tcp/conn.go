@@ -134,10 +134,10 @@ func (c *Conn) Trim() {
 		return
 	}
 	c.rtx.Trim()
-	if c.snd.q.chunks.len() == 0 {
+	if c.snd.q.chunks.Len() == 0 {
 		c.snd.q = sendQueue{}
 	}
-	if c.rcv.q.pieces.len() == 0 {
+	if c.rcv.q.pieces.Len() == 0 {
 		c.rcv.q = reassembly{serial: c.rcv.q.serial}
 	}
 }

@@ -3,6 +3,7 @@ package tcp
 import (
 	"sort"
 
+	"github.com/mptcp-go/mptcp/internal/deque"
 	"github.com/mptcp-go/mptcp/internal/pool"
 	"github.com/mptcp-go/mptcp/internal/wire/packet"
 )
@@ -13,7 +14,7 @@ const smallWrite = 1 << 10
 
 // sendQueue holds the payload from SND.UNA on: what was sent and what waits.
 type sendQueue struct {
-	chunks deque[piece]
+	chunks deque.Deque[piece]
 	grave  []pool.Ref // acknowledged, but perhaps still being written out: released by Sent
 	lent   bool       // Poll has handed out pieces since the last Sent
 }
@@ -25,11 +26,11 @@ func (q *sendQueue) add(off uint64, p pool.Ref) {
 		return
 	}
 	if len(p.B) > smallWrite {
-		q.chunks.push(piece{off: off, ref: p})
+		q.chunks.Push(piece{off: off, ref: p})
 		return
 	}
-	if q.chunks.len() > 0 {
-		if last := q.chunks.last(); last.own {
+	if q.chunks.Len() > 0 {
+		if last := q.chunks.Last(); last.own {
 			b, n := last.ref.C.Bytes(), len(last.ref.B)
 			if n+len(p.B) <= len(b) {
 				copy(b[n:], p.B)
@@ -39,20 +40,20 @@ func (q *sendQueue) add(off uint64, p pool.Ref) {
 			}
 		}
 	}
-	q.chunks.push(piece{off: off, ref: pool.Copy(p.B), own: true})
+	q.chunks.Push(piece{off: off, ref: pool.Copy(p.B), own: true})
 	p.Release()
 }
 
 // index is the number of the chunk that holds off.
 func (q *sendQueue) index(off uint64) int {
-	return sort.Search(q.chunks.len(), func(i int) bool { return q.chunks.at(i).end() > off })
+	return sort.Search(q.chunks.Len(), func(i int) bool { return q.chunks.At(i).end() > off })
 }
 
 // view puts up to n bytes from off on into out, as many as fit into its pieces, and says how many.
 func (q *sendQueue) view(out *packet.Segment, off uint64, n int) int {
 	done := 0
-	for i := q.index(off); done < n && i < q.chunks.len(); i++ {
-		p := q.chunks.at(i)
+	for i := q.index(off); done < n && i < q.chunks.Len(); i++ {
+		p := q.chunks.At(i)
 		b := p.ref.B[off+uint64(done)-p.off:]
 		b = b[:min(len(b), n-done)]
 		if !out.AddPiece(b) {
@@ -66,8 +67,8 @@ func (q *sendQueue) view(out *packet.Segment, off uint64, n int) int {
 
 // acked lets go of what lies before una.
 func (q *sendQueue) acked(una uint64) {
-	for q.chunks.len() > 0 && q.chunks.at(0).end() <= una {
-		p := q.chunks.pop()
+	for q.chunks.Len() > 0 && q.chunks.At(0).end() <= una {
+		p := q.chunks.Pop()
 		if q.lent {
 			q.grave = append(q.grave, p.ref)
 		} else {
@@ -88,13 +89,13 @@ func (q *sendQueue) sent() {
 
 // drop lets go of everything.
 func (q *sendQueue) drop() {
-	for q.chunks.len() > 0 {
-		p := q.chunks.pop()
+	for q.chunks.Len() > 0 {
+		p := q.chunks.Pop()
 		if q.lent {
 			q.grave = append(q.grave, p.ref)
 		} else {
 			p.ref.Release()
 		}
 	}
-	q.chunks = deque[piece]{}
+	q.chunks = deque.Deque[piece]{}
 }

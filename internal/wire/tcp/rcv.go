@@ -127,7 +127,7 @@ func (c *Conn) inOrder(now time.Duration, p pool.Ref) {
 		return
 	}
 	c.rcv.mss = max(c.rcv.mss, min(n, c.fullPayload()))
-	if c.rcv.q.pieces.len() == 0 {
+	if c.rcv.q.pieces.Len() == 0 {
 		c.deliver(now, p.Retain())
 		c.ack.data(now, c, n)
 		return

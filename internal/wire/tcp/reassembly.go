@@ -3,6 +3,7 @@ package tcp
 import (
 	"sort"
 
+	"github.com/mptcp-go/mptcp/internal/deque"
 	"github.com/mptcp-go/mptcp/internal/pool"
 	"github.com/mptcp-go/mptcp/internal/wire/recovery"
 )
@@ -17,11 +18,11 @@ const maxIslands = 256
 // reassembly holds what arrived out of order. Of bytes that arrive twice the first ones stay: a segment is
 // cut to what is not there yet, so that nobody can swap bytes that have been acknowledged selectively.
 type reassembly struct {
-	pieces  deque[piece] // ascending, not overlapping
-	islands []island     // the runs that the pieces make, ascending, not touching
-	serial  uint64       // of the newest arrival
-	bytes   int          // payload held
-	memory  int          // what the chunks of the pieces take
+	pieces  deque.Deque[piece] // ascending, not overlapping
+	islands []island           // the runs that the pieces make, ascending, not touching
+	serial  uint64             // of the newest arrival
+	bytes   int                // payload held
+	memory  int                // what the chunks of the pieces take
 }
 
 // piece is a stretch of payload.
@@ -48,10 +49,10 @@ func (r *reassembly) add(off uint64, p pool.Ref, limit int) bool {
 	}
 	r.serial++
 	for from := off; from < to; {
-		i := sort.Search(r.pieces.len(), func(i int) bool { return r.pieces.at(i).end() > from })
+		i := sort.Search(r.pieces.Len(), func(i int) bool { return r.pieces.At(i).end() > from })
 		gap := to
-		if i < r.pieces.len() {
-			next := r.pieces.at(i)
+		if i < r.pieces.Len() {
+			next := r.pieces.At(i)
 			if next.off <= from {
 				from = next.end()
 				continue
@@ -102,7 +103,7 @@ func (r *reassembly) put(i int, off uint64, p pool.Ref) {
 		return
 	}
 	if i > 0 {
-		prev := r.pieces.at(i - 1)
+		prev := r.pieces.At(i - 1)
 		if n := len(prev.ref.B); prev.own && prev.end() == off && n+len(p.B) <= prev.ref.C.Cap() {
 			b := prev.ref.C.Bytes()
 			copy(b[n:], p.B)
@@ -116,11 +117,11 @@ func (r *reassembly) put(i int, off uint64, p pool.Ref) {
 }
 
 func (r *reassembly) insert(i int, p piece) {
-	if i == r.pieces.len() {
-		r.pieces.push(p)
+	if i == r.pieces.Len() {
+		r.pieces.Push(p)
 		return
 	}
-	r.pieces.insert(i, p)
+	r.pieces.Insert(i, p)
 }
 
 // islandAt is the index of the first island that ends at from or later.
@@ -150,8 +151,8 @@ func (r *reassembly) mark(from, to uint64) {
 // next takes the first piece off if it has bytes at nxt, cut to what comes from there on. Pieces that lie
 // wholly before are released on the way.
 func (r *reassembly) next(nxt uint64) (pool.Ref, bool) {
-	for r.pieces.len() > 0 && r.pieces.at(0).off <= nxt {
-		p := r.pieces.pop()
+	for r.pieces.Len() > 0 && r.pieces.At(0).off <= nxt {
+		p := r.pieces.Pop()
 		r.bytes -= len(p.ref.B)
 		r.memory -= p.ref.C.Cap()
 		if p.end() > nxt {
@@ -203,8 +204,8 @@ func (r *reassembly) newest(dst []Range) int {
 
 // drop releases everything.
 func (r *reassembly) drop() {
-	for r.pieces.len() > 0 {
-		r.pieces.pop().ref.Release()
+	for r.pieces.Len() > 0 {
+		r.pieces.Pop().ref.Release()
 	}
 	*r = reassembly{}
 }

@@ -133,6 +133,6 @@ func TestSmallSegmentsShareChunks(t *testing.T) {
 		require.True(t, r.add(uint64(2+i), p, 1<<20))
 		p.Release()
 	}
-	require.Equal(t, 1, r.pieces.len())
+	require.Equal(t, 1, r.pieces.Len())
 	require.Equal(t, pool.Sizes[0], r.memory)
 }
