@@ -378,28 +378,6 @@ func (p *pathPlanner) closed(now time.Duration, id PathID) { p.end(now, id, pair
 // refused takes the end of a subflow by the peer's reset with a reason that does not pass.
 func (p *pathPlanner) refused(now time.Duration, id PathID) { p.end(now, id, pairRefused) }
 
-// turnedAway takes the end of a subflow that the peer reset as its handshake was completed. Linux finds out only
-// then whether it takes a further subflow, and says "administratively prohibited" also as long as it is not ready for
-// any: so it is asked again, but not for ever.
-func (p *pathPlanner) turnedAway(now time.Duration, id PathID) {
-	p.touch(now)
-	f, ok := p.remove(id)
-	if !ok {
-		return
-	}
-	q := p.addPair(f.route)
-	switch {
-	case q == nil:
-	case q.fails < turnsAway:
-		p.retry(q, false)
-	default:
-		q.state, q.probe = pairRefused, 0
-	}
-}
-
-// turnsAway is how often a join is tried again that was turned away.
-const turnsAway = 2
-
 func (p *pathPlanner) end(now time.Duration, id PathID, s pairState) {
 	p.touch(now)
 	f, ok := p.remove(id)

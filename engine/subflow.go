@@ -426,8 +426,6 @@ func (c *Conn) removeFlow(now time.Duration, s *subflow, orderly bool) {
 		c.paths.replaced(now, s.id, s.replacedBy)
 	case orderly:
 		c.paths.closed(now, s.id)
-	case refusedReset(s.err) && !wasActive && s.p.Carrier == extapi.CarrierWire:
-		c.paths.turnedAway(now, s.id)
 	case refusedReset(s.err):
 		c.paths.refused(now, s.id)
 	default:
