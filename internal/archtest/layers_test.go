@@ -27,7 +27,7 @@ var layers = [][]string{
 }
 
 // testOnly packages may import anything and are imported by tests (and by one another) only.
-var testOnly = []string{"internal/archtest", "internal/simnet", "internal/testpeer", "internal/nettest"}
+var testOnly = []string{"internal/archtest", "internal/leaks", "internal/simnet", "internal/testpeer", "internal/nettest"}
 
 func under(dir, pkg string) bool {
 	return dir == pkg || pkg != "." && strings.HasPrefix(dir, pkg+"/")

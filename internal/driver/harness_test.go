@@ -5,30 +5,18 @@ import (
 	"crypto/rand"
 	"fmt"
 	"net"
-	"os"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"github.com/mptcp-go/mptcp/engine"
+	"github.com/mptcp-go/mptcp/internal/leaks"
 	"github.com/mptcp-go/mptcp/internal/pool"
 	"github.com/mptcp-go/mptcp/options"
 )
 
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if n := pool.Outstanding(); code == 0 && n != 0 {
-		fmt.Println(n, "chunks were never released")
-		code = 1
-	}
-	if err := goleak.Find(); code == 0 && err != nil {
-		fmt.Println(err)
-		code = 1
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { leaks.Main(m) }
 
 const (
 	ourKey   engine.Key = 0x1111

@@ -3,30 +3,18 @@ package stream
 import (
 	"bytes"
 	"fmt"
-	"os"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"github.com/mptcp-go/mptcp/engine"
+	"github.com/mptcp-go/mptcp/internal/leaks"
 	"github.com/mptcp-go/mptcp/internal/pool"
 	"github.com/mptcp-go/mptcp/options"
 )
 
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if n := pool.Outstanding(); code == 0 && n != 0 {
-		fmt.Printf("%d chunks were never released\n", n)
-		code = 1
-	}
-	if err := goleak.Find(); code == 0 && err != nil {
-		fmt.Println(err)
-		code = 1
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { leaks.Main(m) }
 
 // recorder is a Sink that writes down what it gets.
 type recorder struct {
