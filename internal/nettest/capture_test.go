@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sort"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -89,16 +90,21 @@ func (c *capture) judge(tolerated ...string) {
 	c.l.t.Helper()
 	ours := c.from()
 	require.NotEmpty(c.l.t, c.tshark("-Y", ours+" && tcp.flags.syn==1"), "nothing of ours was captured")
-	warned := c.tshark("-Y", ours+" && _ws.expert.severity >= 6291456 && !tcp.analysis.flags", "-T", "fields",
-		"-e", "frame.number", "-e", "tcp.flags.str", "-e", "_ws.expert.message")
+	const warning = 6291456 // of _ws.expert.severity; what is below is a remark
+	warned := c.tshark("-Y", fmt.Sprintf("%s && _ws.expert.severity >= %d && !tcp.analysis.flags", ours, warning), "-T", "fields", "-E", "aggregator=|",
+		"-e", "frame.number", "-e", "tcp.flags.str", "-e", "_ws.expert.severity", "-e", "_ws.expert.message")
 	var serious []string
 	for line := range strings.Lines(warned) {
-		message := line[strings.LastIndex(line, "\t")+1:]
-		for _, known := range append(tolerated, harmless...) {
-			message = strings.ReplaceAll(message, known, "")
-		}
-		if strings.Trim(message, ", \n") != "" {
-			serious = append(serious, line)
+		f := strings.Split(strings.TrimSpace(line), "\t")
+		require.Len(c.l.t, f, 4, line)
+		levels, messages := strings.Split(f[2], "|"), strings.Split(f[3], "|")
+		require.Len(c.l.t, messages, len(levels), line)
+		for i, m := range messages {
+			level, err := strconv.Atoi(levels[i])
+			require.NoError(c.l.t, err, line)
+			if level >= warning && !contains(harmless, m) && !contains(tolerated, m) {
+				serious = append(serious, line)
+			}
 		}
 	}
 	require.Empty(c.l.t, lines(strings.Join(serious, ""), 20), "tshark warns of packets that we sent")

@@ -12,6 +12,7 @@ import (
 	"runtime/pprof"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	mptcp "github.com/mptcp-go/mptcp"
@@ -203,8 +204,8 @@ func (a *actor) serveOne(nc net.Conn) error {
 	defer nc.Close()
 	in := bufio.NewReaderSize(nc, 512)
 	line, err := in.ReadBytes('\n')
-	if len(line) == 0 && errors.Is(err, io.EOF) {
-		return nil // closed unused: a dialer that found no Multipath TCP here has dialled again
+	if len(line) == 0 && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)) {
+		return nil // closed unused: a dialer found no Multipath TCP here, or too late, or its preface came too late, and has dialled again
 	}
 	if err != nil {
 		return fmt.Errorf("reading the job: %w", err)
