@@ -11,6 +11,7 @@ import (
 
 	"github.com/mptcp-go/mptcp/engine"
 	"github.com/mptcp-go/mptcp/extapi"
+	"github.com/mptcp-go/mptcp/internal/wire/rawip"
 	"github.com/mptcp-go/mptcp/internal/wire/stack"
 )
 
@@ -29,9 +30,27 @@ type Transport struct {
 	// Write waits, windows shrink to 64 KiB as they are used up, and what arrives out of order is dropped, to be sent again.
 	MemoryLimit int64
 
+	// SuperSegments says how the wire carrier may hand the kernel up to 64 KiB at once, to be split on the way out;
+	// the zero value takes the fastest way that proves to work. Other carriers do not ask.
+	SuperSegments SuperSegments
+
 	mu     sync.Mutex
 	shared *shared // made at first use
 }
+
+// SuperSegments says how the wire carrier may send segments of up to 64 KiB, which the kernel or the device splits.
+// Each way is tried while a connection runs, counts once the peer has acknowledged what went there, and is left
+// at the first sign of loss.
+type SuperSegments uint8
+
+const (
+	SuperSegmentsAuto     SuperSegments = iota // through the loopback interface where its sysctls allow it, else straight to the device where no filter, tunnel or IPsec would be passed by
+	SuperSegmentsLoopback                      // through the loopback interface alone: every packet passes the host's filters
+	SuperSegmentsOff                           // segments of the path's MTU, through the raw socket alone
+)
+
+// The values are rawip's.
+var _ = [1]struct{}{}[uint8(SuperSegmentsOff)-uint8(rawip.SuperOff)+uint8(SuperSegmentsLoopback)-uint8(rawip.SuperLoopback)]
 
 // DefaultTransport serves every Dialer and ListenConfig that names no other. It holds nothing before
 // its first use.
@@ -55,6 +74,7 @@ type shared struct {
 
 	wireMu     sync.Mutex
 	wire       *stack.Stack // our own TCP, made at first use
+	super      rawip.SuperMode
 	blackholes blackholes
 
 	tokenMu sync.Mutex
@@ -75,6 +95,7 @@ func (t *Transport) use() *shared {
 	}
 	s := &shared{
 		net:       t.Network,
+		super:     rawip.SuperMode(t.SuperSegments),
 		memory:    newBudget(t.MemoryLimit),
 		verdicts:  newVerdicts(),
 		kernels:   newVerdicts(),

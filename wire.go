@@ -62,7 +62,7 @@ func (s *shared) userspace() (*stack.Stack, error) {
 	}
 	epoch := time.Now()
 	w, err := stack.New(epoch, func(ls link.Stack) (link.Link, error) {
-		return rawip.Open(rawip.Config{Clock: func() time.Duration { return time.Since(epoch) }}, ls)
+		return rawip.Open(rawip.Config{Clock: func() time.Duration { return time.Since(epoch) }, Super: s.super}, ls)
 	})
 	if err != nil {
 		return nil, permitted(err)

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -25,8 +26,9 @@ type task struct {
 	Work      string
 	Addr      string   // where to listen or dial
 	Local     string   // address to dial from; "" for any
-	Control   string   // client: the server's control address; "" without one
+	Control   string   // client: the server's control address; server: where it is to be, "" for on loopback
 	Announce  []string // addresses that the listener announces
+	CC        string   // congestion control of the kernel's sockets; "" for the namespace's
 	Subflows  int      // wanted; 0 for as many as there are
 
 	Bytes  int64
@@ -35,7 +37,7 @@ type task struct {
 	Upload bool
 	Hold   time.Duration
 
-	Device string        // watch: the interface of the link that dies
+	Device string        // the interface: of the link that dies, or that packets of one's own go through
 	DropAt time.Duration // watch: when it dies
 	BackAt time.Duration // watch: when it works again; 0: never
 }
@@ -88,7 +90,7 @@ func serveTask(t *task, out *json.Encoder) error {
 	if err != nil {
 		return err
 	}
-	ctl, err := net.Listen("tcp", "127.0.0.1:0")
+	ctl, err := net.Listen("tcp", cmp.Or(t.Control, "127.0.0.1:0"))
 	if err != nil {
 		return err
 	}

@@ -4,7 +4,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"net"
+	"os"
 	"strings"
 	"syscall"
 
@@ -19,6 +21,8 @@ type contender struct {
 	dialer func(t *task) (dialFunc, error)
 	look   func(net.Conn) connState
 	flush  func(context.Context, net.Conn) error // until the peer has acknowledged everything; may be nil
+	raw    bool                                  // makes packets of its own: takes part in the works with pairs alone
+	stack  bool                                  // with an address of its own beside the kernel's
 }
 
 type dialFunc func(context.Context) (net.Conn, error)
@@ -33,7 +37,7 @@ type connState struct {
 // default ceiling of 6 MiB, so that nobody loses by a smaller buffer.
 const window = 16 << 20
 
-var contenders = []*contender{ours, tcp, mptcpKernel, yamuxMux, smuxMux, quicGo}
+var contenders = []*contender{ours, tcp, mptcpKernel, yamuxMux, smuxMux, quicGo, wire, wireMTU, wireSum, gvisor, gvisorMTU}
 
 func findContender(name string) *contender {
 	for _, c := range contenders {
@@ -61,18 +65,32 @@ var mptcpKernel = &contender{
 }
 
 func listenKernel(t *task, multipath bool) (net.Listener, error) {
-	var lc net.ListenConfig
+	lc := net.ListenConfig{Control: t.control()}
 	lc.SetMultipathTCP(multipath)
 	return lc.Listen(context.Background(), "tcp", t.Addr)
 }
 
 func dialKernel(t *task, multipath bool) dialFunc {
-	var d net.Dialer
+	d := net.Dialer{Control: t.control()}
 	d.SetMultipathTCP(multipath)
 	if t.Local != "" {
 		d.LocalAddr = &net.TCPAddr{IP: net.ParseIP(t.Local)}
 	}
 	return func(ctx context.Context) (net.Conn, error) { return d.DialContext(ctx, "tcp", t.Addr) }
+}
+
+// control sets the congestion control that a task asks for on a socket, which works also for those that a
+// namespace may not have for its default.
+func (t *task) control() func(network, address string, c syscall.RawConn) error {
+	if t.CC == "" {
+		return nil
+	}
+	return func(_, _ string, c syscall.RawConn) (err error) {
+		e := c.Control(func(fd uintptr) {
+			err = os.NewSyscallError("TCP_CONGESTION", unix.SetsockoptString(int(fd), unix.IPPROTO_TCP, unix.TCP_CONGESTION, t.CC))
+		})
+		return errors.Join(e, err)
+	}
 }
 
 // mptcpInfo is MPTCP_INFO of linux/mptcp.h, which package unix does not have.

@@ -178,3 +178,26 @@ func links(rates []int) (*lab, error) {
 	}
 	return l, nil
 }
+
+// Addresses of the veth lab: the kernel's, and those of stacks that have their own.
+const (
+	vethClient, vethServer   = "10.72.0.1", "10.72.0.2"
+	stackClient, stackServer = "10.72.0.11", "10.72.0.12"
+)
+
+// veth is a client and a server with one fast link between them.
+func veth() (*lab, error) {
+	l, err := newLab("c", "s")
+	if err != nil {
+		return nil, err
+	}
+	err = l.all(
+		"ip link add name c1 netns %c type veth peer name s1 netns %s",
+		"ip -n %c addr add "+vethClient+"/24 dev c1", "ip -n %c link set c1 up",
+		"ip -n %s addr add "+vethServer+"/24 dev s1", "ip -n %s link set s1 up",
+	)
+	if err != nil {
+		return nil, errors.Join(err, l.close())
+	}
+	return l, nil
+}

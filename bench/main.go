@@ -87,7 +87,7 @@ func usage(fs *flag.FlagSet) {
 	for _, k := range works {
 		fmt.Fprintf(w, "  %-12s %s\n", k.name, k.about)
 	}
-	fmt.Fprint(w, "\nGroups: all, loop (on loopback), links (on emulated links), agg, fail.\n")
+	fmt.Fprint(w, "\nGroups: all, loop (on loopback), links (on emulated links), agg, fail, wire (the wire carrier; A>B: A dials B and sends).\n")
 }
 
 // childFlag as the first argument makes this program one of its own children; what follows is a task.

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/mptcp-go/mptcp"
 	"github.com/mptcp-go/mptcp/extapi"
@@ -37,6 +38,32 @@ var ours = &contender{
 	flush: func(ctx context.Context, c net.Conn) error {
 		return c.(*mptcp.Conn).Flush(ctx)
 	},
+}
+
+// The wire carrier: as it is, without super-segments, and with DSS checksums. The peer's buffers are the kernel's,
+// which grow to 6 MiB as ours do.
+var (
+	wire    = onWire("wire", "this library, wire carrier", mptcp.SuperSegmentsAuto, false)
+	wireMTU = onWire("wire-mtu", "the same without super-segments", mptcp.SuperSegmentsOff, false)
+	wireSum = onWire("wire-sum", "the same with DSS checksums", mptcp.SuperSegmentsAuto, true)
+)
+
+func onWire(name, about string, super mptcp.SuperSegments, sum bool) *contender {
+	tr := sync.OnceValue(func() *mptcp.Transport { return &mptcp.Transport{SuperSegments: super} })
+	config := mptcp.Config{Mode: mptcp.ModeWire, Checksum: sum}
+	return &contender{
+		name: name, about: about, raw: true,
+		listen: func(t *task) (net.Listener, error) {
+			lc := &mptcp.ListenConfig{Config: config, Transport: tr()}
+			return lc.Listen(context.Background(), "tcp", t.Addr)
+		},
+		dialer: func(t *task) (dialFunc, error) {
+			d := &mptcp.Dialer{Config: config, Transport: tr()}
+			return func(ctx context.Context) (net.Conn, error) { return d.DialContext(ctx, "tcp", t.Addr) }, nil
+		},
+		look:  lookOurs,
+		flush: ours.flush,
+	}
 }
 
 func lookOurs(c net.Conn) (s connState) {

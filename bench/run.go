@@ -13,11 +13,19 @@ import (
 	"time"
 )
 
-// leg is one contender's turn in a work.
+// leg is one contender's turn in a work, or that of two of them with each other.
 type leg struct {
 	name  string
 	c     *contender
-	alone bool // TCP alone on each link at once: the yardstick of aggregation
+	s     *contender // at the server's end; nil: c as well
+	alone bool       // TCP alone on each link at once: the yardstick of aggregation
+}
+
+func (l leg) server() *contender {
+	if l.s != nil {
+		return l.s
+	}
+	return l.c
 }
 
 // aloneName is the leg with which aggregation is compared.
@@ -26,10 +34,15 @@ const aloneName = "tcp alone"
 // legs are the turns of a work among the contenders that were chosen.
 func (k *work) legs(chosen []*contender) (l []leg) {
 	if k.links != nil && !k.fails {
-		l = append(l, leg{aloneName, tcp, true})
+		l = append(l, leg{name: aloneName, c: tcp, alone: true})
+	}
+	for _, p := range k.pairs {
+		if slices.Contains(chosen, p.client) && slices.Contains(chosen, p.server) {
+			l = append(l, leg{name: p.String(), c: p.client, s: p.server})
+		}
 	}
 	for _, c := range chosen {
-		if slices.Contains(k.skip, c.name) || k.links != nil && c == tcp {
+		if k.pairs != nil || c.raw || slices.Contains(k.skip, c.name) || k.links != nil && c == tcp {
 			continue
 		}
 		l = append(l, leg{name: c.name, c: c})
@@ -44,6 +57,8 @@ func (k *work) baseline() string {
 		return mptcpKernel.name
 	case k.links != nil:
 		return aloneName
+	case k.pairs != nil:
+		return k.pairs[0].String()
 	}
 	return tcp.name
 }
@@ -74,6 +89,11 @@ func runAll(ctx context.Context, o *options, command string) (*report, error) {
 		fmt.Fprintln(os.Stderr, "the kernel's MPTCP is absent or off (net.mptcp.enabled): left out")
 		chosen = slices.DeleteFunc(chosen, func(c *contender) bool { return c == mptcpKernel })
 	}
+	for _, k := range todo {
+		if len(k.legs(chosen)) == 0 {
+			return nil, fmt.Errorf("bench: none of the contenders does %s; see -h", k.name)
+		}
+	}
 	sweep()
 	r := &run{options: o, rep: newReport(command, o), started: time.Now()}
 	for _, k := range todo {
@@ -102,9 +122,12 @@ func choose[T comparable](list string, find func(string) []T) (all []T, err erro
 
 // work runs all rounds of one work under each congestion control.
 func (r *run) work(ctx context.Context, k *work, chosen []*contender) (err error) {
-	if k.links != nil {
+	switch {
+	case k.links != nil:
 		r.lab, err = links(k.links)
-	} else {
+	case k.pairs != nil:
+		r.lab, err = veth()
+	default:
 		r.lab, err = loopback()
 	}
 	if err != nil {
@@ -112,8 +135,10 @@ func (r *run) work(ctx context.Context, k *work, chosen []*contender) (err error
 	}
 	defer func() { err = errors.Join(err, r.lab.close()) }()
 	for _, cc := range r.controls(k) {
-		if err := r.lab.setCC(cc); err != nil {
-			return err
+		if k.pairs == nil {
+			if err := r.lab.setCC(cc); err != nil {
+				return err
+			}
 		}
 		legs := k.legs(chosen)
 		tables := r.rep.open(k, cc, legs)
@@ -131,10 +156,15 @@ func (r *run) work(ctx context.Context, k *work, chosen []*contender) (err error
 	return nil
 }
 
+// pairsCC is what our own TCP and gVisor's have, so that the kernel's sockets get it too.
+const pairsCC = "cubic"
+
 // controls are the congestion controls under which a work runs.
 func (r *run) controls(k *work) []string {
 	list := r.cc
-	if k.links != nil {
+	if k.pairs != nil {
+		list = pairsCC
+	} else if k.links != nil {
 		list = r.linkCC
 		if list == "" {
 			list = kernelSetting("net/ipv4/tcp_congestion_control")
@@ -160,7 +190,7 @@ func kernelSetting(name string) string {
 func hasMPTCP() bool { return kernelSetting("net/mptcp/enabled") == "1" }
 
 func (r *run) progress(k *work, cc string, l leg, round int, v values, err error) {
-	fmt.Fprintf(os.Stderr, "%6.1fs  %s %s  round %d/%d  %-9s", time.Since(r.started).Seconds(), k.name, cc, round+1, r.rounds, l.name)
+	fmt.Fprintf(os.Stderr, "%6.1fs  %s %s  round %d/%d  %-13s", time.Since(r.started).Seconds(), k.name, cc, round+1, r.rounds, l.name)
 	for _, m := range k.metrics {
 		if x, ok := v[m.name]; ok {
 			fmt.Fprintf(os.Stderr, "  %s %s", m.name, figure(x))
@@ -179,7 +209,10 @@ func (r *run) turn(ctx context.Context, k *work, l leg, round int) (v values, st
 	defer cancel()
 	base := r.base(k, l)
 	srv := *base
-	srv.Role, srv.Addr = "server", r.listenAddr(k, base)
+	srv.Role, srv.Addr, srv.Contender, srv.Device = "server", r.listenAddr(k, base), l.server().name, "s1"
+	if k.apart() {
+		srv.Control = serverAddr(k) + ":0"
+	}
 	server, err := spawn(ctx, r.lab.ns(serverNS(k)), &srv)
 	if err != nil {
 		return nil, states, err
@@ -220,13 +253,24 @@ func (r *run) turn(ctx context.Context, k *work, l leg, round int) (v values, st
 // base is the task that both sides of a turn share.
 func (r *run) base(k *work, l leg) *task {
 	r.port = 5001 + (r.port-5000)%5000
-	t := &task{Contender: l.c.name, Work: k.name, Upload: r.upload}
+	t := &task{Contender: l.c.name, Work: k.name, Upload: r.upload || k.links != nil && k.pairs != nil, Device: "c1"}
+	if k.pairs != nil {
+		t.CC = pairsCC
+	}
 	if k.links != nil {
 		t.Addr = fmt.Sprintf("%s:%d", serverIP, r.port)
 		t.Subflows = 2
 		return t
 	}
 	k.fill(t, r.quick)
+	if k.pairs != nil {
+		t.Subflows = k.subflows
+		t.Addr = fmt.Sprintf("%s:%d", vethServer, r.port)
+		if l.server().stack {
+			t.Addr = fmt.Sprintf("%s:%d", stackServer, r.port)
+		}
+		return t
+	}
 	t.Addr = fmt.Sprintf("127.0.0.1:%d", r.port)
 	if t.Subflows = k.subflows; r.subflows > 0 {
 		t.Subflows = r.subflows
@@ -239,21 +283,32 @@ func (r *run) base(k *work, l leg) *task {
 
 // listenAddr covers the second address as well where there is one.
 func (r *run) listenAddr(k *work, t *task) string {
-	if k.links == nil && t.Subflows > 1 {
+	if !k.apart() && t.Subflows > 1 {
 		return fmt.Sprintf("0.0.0.0:%d", r.port)
 	}
 	return t.Addr
 }
 
-func serverNS(k *work) string {
+// apart says whether client and server have namespaces of their own.
+func (k *work) apart() bool { return k.links != nil || k.pairs != nil }
+
+// serverAddr is where the server of such a work can be reached beside what is measured.
+func serverAddr(k *work) string {
 	if k.links != nil {
+		return serverIP
+	}
+	return vethServer
+}
+
+func serverNS(k *work) string {
+	if k.apart() {
 		return "s"
 	}
 	return "lo"
 }
 
 func clientNS(k *work) string {
-	if k.links != nil {
+	if k.apart() {
 		return "c"
 	}
 	return "lo"
@@ -261,7 +316,7 @@ func clientNS(k *work) string {
 
 // clients runs the client, or one per link, and adds up.
 func (r *run) clients(ctx context.Context, k *work, l leg, base *task, control string) (values, connState, error) {
-	if k.links == nil {
+	if !k.apart() {
 		if err := r.lab.setSubflows(base.Subflows); err != nil {
 			return nil, connState{}, err
 		}

@@ -26,7 +26,13 @@ type work struct {
 	client   func(*client) (values, error)
 	fill     func(t *task, quick bool)
 	skip     []string // contenders that cannot do it
+	pairs    []pair   // who does it with whom, over a veth pair if there are no links; the first is the baseline
 }
+
+// pair is a contender that dials and one that listens. The one that dials sends.
+type pair struct{ client, server *contender }
+
+func (p pair) String() string { return p.client.name + ">" + p.server.name }
 
 // A stall is the longest time between two reads of a transfer that brought bytes, gap_p99 the 99th
 // percentile of all of them, and reused the time from the return of a link until it carries data.
@@ -81,13 +87,7 @@ var works = []*work{
 	},
 	{
 		name: "idle", about: "1,000 idle connections with 2 subflows: heap and stacks per side, CPU", subflows: 2,
-		metrics: []metric{
-			{"client", "KB each", false}, {"server", "KB each", false},
-			{"cpu_client", "ms/s per 1,000", false}, {"cpu_server", "ms/s per 1,000", false},
-		},
-		client: idle, fill: func(t *task, quick bool) {
-			t.Count, t.Hold = pick(quick, 1000, 100), pick(quick, 5*time.Second, time.Second)
-		},
+		metrics: idleMetrics, client: idle, fill: idling,
 	},
 	{
 		name: "ackdelay", about: "1 KiB until it is acknowledged (Flush) while the other direction is saturated, 2 subflows", subflows: 2,
@@ -103,6 +103,49 @@ var works = []*work{
 		name: "failgood", about: "50+50 Mbit/s, one link silently dead from 4 s on", links: []int{50, 50}, fails: true, forGood: true,
 		metrics: []metric{failMetrics[0], failMetrics[2], failMetrics[3]}, client: transfer, skip: singlePath,
 	},
+	{
+		name: "wirebulk", about: "one direction over a veth pair, 64-KiB writes: the wire carrier, the kernel's MPTCP and gVisor with each other", subflows: 1,
+		metrics: []metric{{"goodput", "Gbit/s", true}, {"cpu", "s/GB", false}, {"allocs_send", "per 64 KiB", false}, {"allocs_recv", "per 64 KiB", false}},
+		client:  bulk, fill: sized(2<<30, 128<<20),
+		pairs: []pair{{mptcpKernel, mptcpKernel}, {wire, mptcpKernel}, {mptcpKernel, wire}, {wire, wire}, {gvisor, tcp}, {tcp, gvisor}, {gvisor, gvisor}},
+	},
+	{
+		name: "wiremtu", about: "the same with segments of 1500 bytes: no super-segments", subflows: 1,
+		metrics: []metric{{"goodput", "Gbit/s", true}, {"cpu", "s/GB", false}},
+		client:  bulk, fill: sized(384<<20, 64<<20),
+		pairs: []pair{{gvisorMTU, tcp}, {wireMTU, mptcpKernel}, {gvisorMTU, gvisorMTU}, {wireMTU, wireMTU}},
+	},
+	{
+		name: "wiresum", about: "the wire carrier without and with DSS checksums", subflows: 1,
+		metrics: []metric{{"goodput", "Gbit/s", true}, {"cpu", "s/GB", false}},
+		client:  bulk, fill: sized(2<<30, 128<<20), pairs: []pair{{wire, wire}, {wireSum, wireSum}},
+	},
+	{
+		name: "wireping", about: "1 byte there and back over a veth pair", subflows: 1,
+		metrics: latencyMetrics, client: pingpong, fill: counted(30000, 3000, 1),
+		pairs: []pair{{mptcpKernel, mptcpKernel}, {wire, mptcpKernel}, {mptcpKernel, wire}, {wire, wire}, {gvisor, tcp}},
+	},
+	{
+		name: "wireidle", about: "1,000 idle connections of the wire carrier over a veth pair: heap and stacks per side, CPU", subflows: 1,
+		metrics: idleMetrics, client: idle, fill: idling, pairs: []pair{{wire, wire}, {gvisor, gvisor}},
+	},
+	wireAggregation("wireagg50+50", 50, 50), wireAggregation("wireagg100+20", 100, 20), wireAggregation("wireagg50+5", 50, 5),
+}
+
+func wireAggregation(name string, rates ...int) *work {
+	k := aggregation(name, rates...)
+	k.about = "30 s over two links of so many Mbit/s, the wire carrier and the kernel's MPTCP with each other"
+	k.pairs = []pair{{mptcpKernel, mptcpKernel}, {wire, mptcpKernel}, {mptcpKernel, wire}, {wire, wire}}
+	return k
+}
+
+var idleMetrics = []metric{
+	{"client", "KB each", false}, {"server", "KB each", false},
+	{"cpu_client", "ms/s per 1,000", false}, {"cpu_server", "ms/s per 1,000", false},
+}
+
+func idling(t *task, quick bool) {
+	t.Count, t.Hold = pick(quick, 1000, 100), pick(quick, 5*time.Second, time.Second)
 }
 
 var latencyMetrics = []metric{{"p50", "µs", false}, {"p99", "µs", false}}
@@ -144,9 +187,11 @@ func (k *work) in(group string) bool {
 	case "all":
 		return true
 	case "loop":
-		return k.links == nil
+		return !k.apart()
 	case "links":
-		return k.links != nil
+		return k.links != nil && k.pairs == nil
+	case "wire":
+		return k.pairs != nil
 	case "agg":
 		return strings.HasPrefix(k.name, "agg")
 	case "fail":
