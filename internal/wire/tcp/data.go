@@ -121,7 +121,7 @@ func (c *Conn) decide(limit, unsent, usable int64) (n, full int) {
 	}
 	switch rest := unsent - int64(n); {
 	case n >= full:
-		if c.waitForMore(n, int(min(unsent, most))) {
+		if c.waitForMore(n, c.ext.Limit(c.snd.nxt, int(min(unsent, most)))) {
 			c.rtx.WindowLimited()
 			return 0, full
 		}

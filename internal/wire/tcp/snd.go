@@ -125,6 +125,11 @@ func (c *Conn) Room() int {
 	return int(max(0, min(room, math.MaxInt32)))
 }
 
+// Scant says that there is room, but less than fills a segment well, while what is under way will make more.
+func (c *Conn) Scant() bool {
+	return c.rtx != nil && c.snd.una != c.snd.end && c.room() < int64(c.worthwhile())
+}
+
 // ShutOut says that the peer's window is closed, and that nothing is queued or in flight with which TCP would
 // probe it.
 func (c *Conn) ShutOut() bool {

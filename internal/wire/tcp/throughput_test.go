@@ -47,6 +47,18 @@ func TestALinkIsFilled(t *testing.T) {
 	}
 }
 
+// A super-segment that a mapping cuts short is not one that waits for the window.
+func TestShortMappingsDoNotWaitForEachOther(t *testing.T) {
+	const rtt = 20 * time.Millisecond
+	took := transfer(t, 10_000_000, func(w *world) {
+		x := newTagger(t)
+		x.block = 32_768
+		w.ends[0].cfg.Extension, w.ends[1].cfg.Extension = x, newTagger(t)
+		w.links[0].delay, w.links[1].delay = rtt/2, rtt/2
+	}, 64_000)
+	require.Less(t, took, 20*rtt, "slow start alone takes some 10 round trips")
+}
+
 // Under random loss Reno reaches what the formula of Mathis et al. gives, C = sqrt(3/2) with an ACK for each
 // second segment taken as C = sqrt(3/4): MSS/RTT * C/sqrt(p).
 func TestRandomLossAgainstTheFormula(t *testing.T) {
