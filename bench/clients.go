@@ -287,12 +287,24 @@ func httpDownload(c *client) (values, error) {
 // idle holds connections on which nothing happens. At the server a Read waits on each, as in any
 // server; at the client nobody waits, as in a pool.
 func idle(c *client) (values, error) {
+	// What a contender has once, however many connections there are, is none of theirs.
+	first, err := c.open(opEcho, 1)
+	if err != nil {
+		return nil, err
+	}
+	defer first.Close()
+	b := make([]byte, 1)
+	if _, err := first.Write(b); err != nil {
+		return nil, err
+	}
+	if _, err := io.ReadFull(first, b); err != nil {
+		return nil, err
+	}
 	here0, there0, err := c.both(true)
 	if err != nil {
 		return nil, err
 	}
 	conns := make([]net.Conn, c.Count)
-	b := make([]byte, 1)
 	for i := range conns {
 		conn, err := c.open(opEcho, 1)
 		if err != nil {

@@ -10,8 +10,10 @@ import (
 // span is a range of ports, both ends included.
 type span struct{ first, last uint16 }
 
-// maxSpans bounds the filter: a program has at most 4096 instructions (BPF_MAXINSNS), four per span here.
-const maxSpans = 1000
+// maxSpans bounds the filter. A program has at most 4096 instructions (BPF_MAXINSNS), six per span here, and
+// the kernel, which makes up to twice as many of 8 bytes of them, charges it to the socket: net.core.optmem_max
+// was 20 KiB for long.
+const maxSpans = 200
 
 // spansOf covers the ports, which are sorted. When they need more than limit ranges, the ranges that lie
 // closest are joined: the filter then lets a little through that is not ours, which is found out later.

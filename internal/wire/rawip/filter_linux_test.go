@@ -1,6 +1,7 @@
 package rawip
 
 import (
+	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"testing"
@@ -67,6 +68,25 @@ func TestPortFilterOfVeryMany(t *testing.T) {
 		require.True(t, passes(t, prog, false, ports[i], 0))
 	}
 	require.False(t, passes(t, prog, false, 0, 0))
+}
+
+// Nor does one for the ports of a client with many connections to one server, which the kernel draws.
+func TestPortFilterOfRandomPorts(t *testing.T) {
+	for _, n := range []int{100, 700, 5000, 28000} {
+		r := rand.New(rand.NewPCG(1, uint64(n)))
+		var ports []uint16
+		for _, p := range r.Perm(28232)[:n] {
+			ports = append(ports, 32768+uint16(p))
+		}
+		slices.Sort(ports)
+		raw, err := bpf.Assemble(portFilter(ports, false))
+		require.NoError(t, err)
+		require.LessOrEqual(t, 2*8*len(raw), 20<<10, "bytes charged to the socket at the most")
+		for i := 0; i < len(ports); i += 1 + n/50 {
+			require.True(t, passes(t, portFilter(ports, false), false, ports[i], 0))
+		}
+		require.False(t, passes(t, portFilter(ports, false), false, 32000, 0))
+	}
 }
 
 func TestSpans(t *testing.T) {
