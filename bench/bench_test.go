@@ -13,6 +13,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -178,6 +179,25 @@ func TestNamespaceBenchmarkRuns(t *testing.T) {
 	b, err := os.ReadFile(dir + "/o.json")
 	require.NoError(t, err)
 	require.NoError(t, json.Unmarshal(b, new(report)))
+	require.Empty(t, namespaces(t))
+}
+
+// The wire carrier's works run in pairs, over interfaces of their own.
+func TestNamespaceWireWorks(t *testing.T) {
+	needRoot(t)
+	o, err := parseFlags([]string{"-quick", "-rounds", "1", "-work", "wirebulk,wiremtu,wiresum,wireping,wireidle"})
+	require.NoError(t, err)
+	rep, err := runAll(t.Context(), o, "go run .")
+	require.NoError(t, err)
+	for _, table := range rep.Tables {
+		for _, c := range table.Cells {
+			require.Empty(t, c.Failures, "%s: %s", table.Work, c.Contender)
+			require.Len(t, c.Values, 1, c.Contender)
+			if strings.HasPrefix(c.Contender, "wire") {
+				require.Equal(t, "cubic", c.Client.CC, "%s: %s", table.Work, c.Contender)
+			}
+		}
+	}
 	require.Empty(t, namespaces(t))
 }
 

@@ -89,10 +89,9 @@ func runAll(ctx context.Context, o *options, command string) (*report, error) {
 		fmt.Fprintln(os.Stderr, "the kernel's MPTCP is absent or off (net.mptcp.enabled): left out")
 		chosen = slices.DeleteFunc(chosen, func(c *contender) bool { return c == mptcpKernel })
 	}
-	for _, k := range todo {
-		if len(k.legs(chosen)) == 0 {
-			return nil, fmt.Errorf("bench: none of the contenders does %s; see -h", k.name)
-		}
+	todo = slices.DeleteFunc(todo, func(k *work) bool { return len(k.legs(chosen)) == 0 })
+	if len(todo) == 0 {
+		return nil, errors.New("bench: the contenders do none of the works; see -h")
 	}
 	sweep()
 	r := &run{options: o, rep: newReport(command, o), started: time.Now()}
