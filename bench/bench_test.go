@@ -179,6 +179,10 @@ func TestNamespaceBenchmarkRuns(t *testing.T) {
 	b, err := os.ReadFile(dir + "/o.json")
 	require.NoError(t, err)
 	require.NoError(t, json.Unmarshal(b, new(report)))
+	twice, err := load([]string{dir + "/o.json", dir + "/o.json"})
+	require.NoError(t, err)
+	require.Len(t, twice.Tables, 2*len(rep.Tables))
+	require.Equal(t, rep.Tables[0].Cells, twice.Tables[len(rep.Tables)].Cells)
 	require.Empty(t, namespaces(t))
 }
 

@@ -12,8 +12,8 @@ import (
 
 // Geometry of the chart in pixels.
 const (
-	chartWidth = 760
-	labelWidth = 110
+	chartWidth = 800
+	labelWidth = 150
 	barWidth   = 420
 	barHeight  = 18
 	titleRoom  = 40
@@ -29,9 +29,17 @@ func (r *report) writeSVG(w io.Writer) {
 	}
 	fmt.Fprintf(w, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" font-family="sans-serif" font-size="12">`+"\n", chartWidth, y+20)
 	fmt.Fprintf(w, `<rect width="100%%" height="100%%" fill="white"/>`+"\n")
-	fmt.Fprintf(w, `<text x="10" y="20" font-size="14">%s</text>`+"\n", html.EscapeString(r.Command))
+	fmt.Fprintf(w, `<text x="10" y="20" font-size="14">%s</text>`+"\n", html.EscapeString(title(r.Command)))
 	fmt.Fprintf(w, `<text x="10" y="38" fill="#555">%s, %s</text>`+"\n", html.EscapeString(r.Machine), r.Time.Format(time.DateOnly))
 	fmt.Fprint(w, body.String(), "</svg>\n")
+}
+
+// title is the command, or what stands for several.
+func title(command string) string {
+	if first, more, several := strings.Cut(command, "\n"); several {
+		return fmt.Sprintf("%s (and %d more)", first, 1+strings.Count(more, "\n"))
+	}
+	return command
 }
 
 // draw puts the table at y and returns where the next one begins.
@@ -66,6 +74,9 @@ func (t *table) draw(w io.Writer, y int) int {
 }
 
 func colour(name string) string {
+	if strings.HasPrefix(name, "wire") || strings.HasSuffix(name, ">wire") {
+		name = "ours"
+	}
 	switch name {
 	case "ours":
 		return "#1b7f5c"

@@ -31,6 +31,7 @@ type options struct {
 	dead       string
 	upload     bool
 	quick      bool
+	from       string
 	json       string
 	svg        string
 	md         string
@@ -49,6 +50,7 @@ func parseFlags(args []string) (*options, error) {
 	fs.StringVar(&o.dead, "dead", "alternate", "link that dies in the failover works: 1, 2, or alternate by round")
 	fs.BoolVar(&o.upload, "upload", false, "works on links: the client sends (default: the server does)")
 	fs.BoolVar(&o.quick, "quick", false, "less work and 3 rounds: a check of the harness, not a measurement")
+	fs.StringVar(&o.from, "from", "", "comma-separated `list` of files that -json wrote: show what they say, in this order, and run nothing")
 	fs.StringVar(&o.json, "json", "", "write all values as JSON to `FILE`")
 	fs.StringVar(&o.svg, "svg", "", "write a chart to `FILE`")
 	fs.StringVar(&o.md, "md", "", "write the tables as Markdown, with the command that made them, to `FILE`")
@@ -114,6 +116,14 @@ func parentMain(args []string) error {
 	if err != nil {
 		return err
 	}
+	if o.from != "" {
+		rep, err := load(strings.Split(o.from, ","))
+		if err != nil {
+			return err
+		}
+		rep.writeText(os.Stdout)
+		return rep.save(o)
+	}
 	if os.Geteuid() != 0 {
 		return errors.New("bench: needs root, for its own network namespaces")
 	}
@@ -126,6 +136,29 @@ func parentMain(args []string) error {
 		err = errors.Join(err, rep.save(o))
 	}
 	return err
+}
+
+// load reads saved reports into one.
+func load(files []string) (*report, error) {
+	all := new(report)
+	for _, name := range files {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			return nil, err
+		}
+		r := new(report)
+		if err := json.Unmarshal(b, r); err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		if all.Command != "" {
+			all.Command += "\n    "
+		}
+		all.Command += r.Command
+		all.Machine, all.Time = r.Machine, r.Time
+		all.Quick = all.Quick || r.Quick
+		all.Tables = append(all.Tables, r.Tables...)
+	}
+	return all, nil
 }
 
 // save writes the files that were asked for.
