@@ -70,6 +70,35 @@ func TestCarrierIsNotDoubtedWithoutProof(t *testing.T) {
 	})
 }
 
+// The clock jumps while everything is under way: the paths are not to blame for what nobody looked at, and their
+// silence afterwards is noticed as ever.
+func TestClockJumps(t *testing.T) {
+	for _, jump := range []time.Duration{time.Second, time.Minute, 48 * time.Hour} {
+		s, f, g := double(t, true)
+		s.write(strings.Repeat("x", 40_000))
+		f.stats.InFlight, g.stats.InFlight = 20_000, 20_000
+		s.now += jump
+		s.c.HandleTimeout(s.now)
+		s.drain()
+		require.Equal(t, extapi.StateActive, s.state(f), jump)
+		require.Equal(t, extapi.StateActive, s.state(g), jump)
+		f.Sends(ack(40_000))
+		require.True(t, s.c.Drained())
+
+		f.stats.InFlight, g.stats.InFlight = 0, 0
+		f.clear()
+		g.clear()
+		s.write("hello")
+		carrier, other := f, g
+		if len(g.data) > 0 {
+			carrier, other = g, f
+		}
+		answers(s, 5*time.Second, other)
+		require.Equal(t, extapi.StateStale, s.state(carrier), jump)
+		require.Equal(t, extapi.StateActive, s.state(other), jump)
+	}
+}
+
 // With every path stale the connection lives on and looks at them ever more rarely.
 func TestStalePathsAreLookedAtRarely(t *testing.T) {
 	s, f, g := double(t, false)

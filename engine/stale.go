@@ -194,7 +194,7 @@ func (c *Conn) checkData(now time.Duration) {
 		return
 	}
 	head := c.sent.at(0)
-	if due := head.sentAt + c.dataTimeout(); due > now {
+	if due := max(head.sentAt, t.woke) + c.dataTimeout(); due > now {
 		t.data = due
 		t.arm(due)
 		return
