@@ -100,6 +100,7 @@ type FlowParams struct {
 	Accepted          bool                  // the peer joined it: the path planner did not ask for it
 	Fallback          extapi.FallbackReason // of the first subflow: its handshake has come to plain TCP, for this reason
 	Joining           bool                  // our join is complete but the fourth message has not come: no data yet
+	Blind             bool                  // the carrier does not learn of losses: nothing here could keep two subflows from taking two shares
 }
 
 // JoinRequest asks the driver to open a subflow: connect from Path.Local (port 0: any; invalid

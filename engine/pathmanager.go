@@ -42,6 +42,7 @@ type pathPlanner struct {
 	tunnel  bool // the default route is a tunnel: other interfaces need a rule
 	ready   bool // joins are allowed: the peer has proved that it got the keys
 	stopped bool // fallen back or closing: none are
+	blind   bool // no loss signal: no second subflow per interface
 	born    time.Duration
 	moved   int64
 
@@ -228,12 +229,16 @@ func (p *pathPlanner) first(now time.Duration, f FlowParams) {
 }
 
 // opened takes a subflow that exists now: the answer to a JoinRequest, or one that the peer joined
-// (attempt 0). A probe that was given up and answers after all is as welcome.
+// (attempt 0). A probe that was given up and answers after all is as welcome, unless its path has come
+// back meanwhile: then it is one too many (probeOf).
 func (p *pathPlanner) opened(now time.Duration, attempt uint32, id PathID, f FlowParams) {
 	p.touch(now)
 	fl := plannedFlow{id: id, cand: p.candidate(f)}
 	fl.route = route{local: fl.cand.Local.Addr(), iface: fl.cand.Interface, remote: unmap(f.Remote), port: p.portCounts(unmap(f.Remote))}
-	if i := p.joinAt(attempt); i >= 0 {
+	p.blind = p.blind || f.Blind
+	i := p.joinAt(attempt)
+	asked := i >= 0 && p.joins[i].program
+	if i >= 0 {
 		fl.rtt = (now - p.joins[i].started) / 2 // connect and handshake are two round trips
 		p.joins = slices.Delete(p.joins, i, i+1)
 	}
@@ -242,6 +247,9 @@ func (p *pathPlanner) opened(now time.Duration, attempt uint32, id PathID, f Flo
 		if q := p.pairOf(fl.route); q != nil {
 			fl.probe = q.probe
 			q.found()
+		}
+		if id := p.served(fl.route); id != 0 && !asked && (i < 0 && fl.probe == 0 || p.alone()) {
+			fl.probe = id
 		}
 	}
 	p.flows = append(p.flows, fl)
@@ -282,6 +290,22 @@ func (p *pathPlanner) probeOf(id PathID) PathID {
 	}
 	return 0
 }
+
+// served returns the working subflow beside which there may be no further one on r; 0: there may.
+func (p *pathPlanner) served(r route) PathID {
+	if _, ok := p.class(p.uses(r, false)); ok {
+		return 0
+	}
+	for i := range p.flows {
+		if f := &p.flows[i]; !f.stale && (f.route.same(r) || p.alone() && f.route.sameInterface(r)) {
+			return f.id
+		}
+	}
+	return 0
+}
+
+// alone tells whether an interface may have one subflow only.
+func (p *pathPlanner) alone() bool { return p.blind && !p.book.loopback }
 
 // role evaluates the policy for a subflow that exists.
 func (p *pathPlanner) role(id PathID) (role extapi.Role, cost int, ok bool) {
@@ -381,7 +405,7 @@ func (p *pathPlanner) refused(now time.Duration, id PathID) { p.end(now, id, pai
 func (p *pathPlanner) end(now time.Duration, id PathID, s pairState) {
 	p.touch(now)
 	f, ok := p.remove(id)
-	if !ok || p.uses(f.route, false).onPair > 0 {
+	if !ok || p.uses(f.route, false).onPair > 0 || p.alone() && p.flowAt(f.probe) >= 0 {
 		return
 	}
 	p.cancelProbes(id)

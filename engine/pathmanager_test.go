@@ -141,6 +141,31 @@ func TestPerPairTakesSeveralPorts(t *testing.T) {
 	require.Equal(t, []string{"eth0>10.0.9.9:80"}, b.settle(), "three in all, one at a time")
 }
 
+// Where no carrier sees losses two subflows of one interface can't be coupled, whatever the policy says. The rule does
+// not limit loopback.
+func TestWithoutALossSignalEachInterfaceHasOneSubflow(t *testing.T) {
+	eth, wlan := local("eth0", "10.0.0.1"), local("wlan0", "10.0.1.1")
+	for _, policy := range []extapi.PathPolicy{{}, {FullMesh: true}, {PerPair: 3}} {
+		b := newPlanBed(t, policy, eth, wlan)
+		b.plan.blind = true
+		b.hear(1, "10.0.9.8")
+		require.Equal(t, []string{"wlan0>10.0.9.8:80"}, b.settle())
+
+		b.after(time.Minute).plan.stale(b.now, b.last, 0)
+		joins := b.wants("wlan0>10.0.9.9:80", "wlan0>10.0.9.8:80 again")
+		first := b.ok(joins[0])
+		require.Zero(t, b.plan.probeOf(first))
+		late := b.ok(joins[1])
+		require.Equal(t, first, b.plan.probeOf(late), "one too many")
+		b.plan.closed(b.now, late)
+		b.after(time.Minute).plan.lost(b.now, first, true)
+		require.Contains(t, b.settle(), "wlan0>10.0.9.8:80", "closed for its being one too many, not for good")
+	}
+	b := newPlanBedAt(t, extapi.PathPolicy{PerPair: 2}, "127.0.0.1:5000", "127.0.0.1:80")
+	b.plan.blind = true
+	require.Len(t, b.settle(), 1)
+}
+
 func TestMaxSubflowsLimitsTheTotal(t *testing.T) {
 	var locals []extapi.Candidate
 	for i := range 12 {

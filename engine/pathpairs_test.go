@@ -151,6 +151,23 @@ func TestStaleSubflowThatRecoversCancelsItsProbe(t *testing.T) {
 	require.Empty(t, b.runFor(time.Hour, silence))
 }
 
+// The driver may have been too late to drop a probe whose path came back: then the path has one subflow too many, which
+// counts as the probe of the one that works.
+func TestProbeThatAnswersAfterItsPathCameBackIsOneTooMany(t *testing.T) {
+	b, second := twoPaths(t)
+	b.after(time.Minute).plan.stale(b.now, second, 0)
+	join := b.wants("wlan0>10.0.9.9:80 again")[0]
+	b.plan.recovered(b.now, second)
+	require.Equal(t, second, b.plan.probeOf(b.ok(join)))
+
+	b, second = twoPaths(t)
+	b.plan.policy.PerPair = 2
+	b.after(time.Minute).plan.stale(b.now, second, 0)
+	join = b.wants("eth0>10.0.9.9:80", "wlan0>10.0.9.9:80 again")[1]
+	b.plan.recovered(b.now, second)
+	require.Zero(t, b.plan.probeOf(b.ok(join)), "the policy has room for it")
+}
+
 func TestGivenUpProbeThatAnswersAfterAllIsTaken(t *testing.T) {
 	b, second := twoPaths(t)
 	b.after(time.Minute).plan.lost(b.now, second, true)

@@ -61,9 +61,13 @@ func (u *use) add(r, o route) {
 	}
 }
 
-// class rules whether one more subflow on a route is wanted, and how much: 0 is the most.
+// class rules whether one more subflow on a route is wanted, and how much: 0 is the most. Where no
+// carrier sees losses, nobody could couple two subflows that share an interface, and with it perhaps a
+// bottleneck: whatever the policy says there is one for each.
 func (p *pathPlanner) class(u use) (class int, ok bool) {
 	switch {
+	case p.alone() && u.interfaces > 0:
+		return 0, false
 	case u.onPair > 0:
 		return 2, u.onPair < max(1, p.policy.PerPair)
 	case u.interfaces == 0 && u.remotes == 0:

@@ -167,6 +167,22 @@ func TestProbeOfAPathThatCameBackIsClosed(t *testing.T) {
 	require.False(t, f.ended)
 }
 
+func TestProbeThatAnswersAfterItsPathCameBackIsClosed(t *testing.T) {
+	s, f := single(t, true)
+	s.c.SetLocalAddrs(s.now, []extapi.Candidate{{Local: labAddr("10.0.1.1:0"), Interface: "eth1"}})
+	s.write("hello")
+	s.wait(400 * time.Millisecond)
+	j := s.joins[0]
+	f.Sends(alive, ack(5))
+	require.Equal(t, extapi.StateActive, s.state(f))
+	g := s.add(FlowParams{
+		Attempt: j.Attempt, Local: j.Path.Local, Remote: j.Path.Remote, LocalID: j.LocalID, RemoteID: j.RemoteID,
+		Interface: j.Path.Interface,
+	})
+	require.True(t, g.ended)
+	require.False(t, f.ended)
+}
+
 // When everything is blocked by a slow path and a fast one has room, the fast one repeats what holds
 // everything up, and the slow one is slowed further.
 func TestOpportunisticRetransmission(t *testing.T) {

@@ -125,8 +125,13 @@ type PathPolicy struct {
 	Rules       []PathRule
 	Default     Role // of paths that neither a rule nor Decide speaks about
 	MaxSubflows int  // 0 means 8
-	PerPair     int  // subflows per address pair, told apart by ports (ECMP); 0 means 1
-	FullMesh    bool // every pair; else each further subflow uses a local interface or a remote address that no other uses
+
+	// By default each further subflow uses a local interface or a remote address that no other uses. PerPair is how many
+	// there may be for one pair of addresses, told apart by ports (ECMP); 0 means 1. FullMesh takes every pair. Where
+	// the carrier does not learn of losses (ModeStream without Linux' TCP_INFO) there is one subflow for each
+	// interface all the same, but on loopback: several could not be kept from taking several shares.
+	PerPair  int
+	FullMesh bool
 
 	AnyAnnouncedPort bool // dial announced addresses also on ports other than the connection's
 

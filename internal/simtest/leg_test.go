@@ -69,7 +69,7 @@ func (l *leg) attach(now time.Duration, f *stream.Flow, p engine.FlowParams) {
 	if l.e == l.e.w.server {
 		p.Local, p.Remote = p.Remote, p.Local
 	}
-	l.flow = f
+	l.flow, p.Blind = f, l.e.w.setup.portable
 	if l.id = l.e.eng.AddFlow(now, f, p); l.id == 0 {
 		l.sock.Abort()
 		return

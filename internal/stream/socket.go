@@ -21,7 +21,7 @@ func newSubflow(nc net.Conn, cfg FlowConfig, p engine.FlowParams) (driver.Subflo
 	raw := rawSocket(nc)
 	cfg.Cap, cfg.EstimateStats = firstCap, raw == nil
 	f := NewFlow(cfg)
-	p.Carrier = extapi.CarrierStream
+	p.Carrier, p.Blind = extapi.CarrierStream, raw == nil
 	if !p.Local.IsValid() || p.Local.Port() == 0 {
 		p.Local = addrPort(nc.LocalAddr())
 	}
