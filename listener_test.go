@@ -186,6 +186,36 @@ func TestConfigForPeer(t *testing.T) {
 	require.ErrorIs(t, err, syscall.ECONNRESET)
 }
 
+// A join belongs to its connection, whichever listener it comes through: the other listener's ConfigForPeer is not
+// asked, changes nothing, and Accept there returns nothing.
+func TestJoinThroughAnotherListener(t *testing.T) {
+	tr := newTransport(t)
+	first := listen(t, ListenConfig{Transport: tr, ConfigForPeer: func(local, remote netip.AddrPort) (*Config, error) {
+		return &Config{Checksum: true}, nil
+	}})
+	asked := make(chan netip.AddrPort, 1)
+	second := listen(t, ListenConfig{Transport: tr, ConfigForPeer: func(local, remote netip.AddrPort) (*Config, error) {
+		asked <- remote
+		return nil, errors.New("nobody comes in here")
+	}})
+	client, server := connect(t, Dialer{Config: streamOnly}, first)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	_, err := client.OpenSubflow(ctx, netip.AddrPort{}, addrPort(second.Addr()))
+	require.NoError(t, err)
+	waitSubflows(t, server, 2)
+	exchange(t, client, server)
+	require.True(t, server.Info().Checksum)
+	require.Empty(t, asked)
+	require.NoError(t, second.SetDeadline(time.Now().Add(50*time.Millisecond)))
+	_, err = second.Accept()
+	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+
+	c := rawDial(t, second.Addr().String()) // the door is shut indeed
+	io.WriteString(c, "x")
+	require.Equal(t, addrPort(c.LocalAddr()), <-asked)
+}
+
 func TestListenerDeadlineAndClose(t *testing.T) {
 	l := listen(t, ListenConfig{})
 	require.NoError(t, l.SetDeadline(time.Now().Add(-time.Second)))

@@ -3,6 +3,7 @@ package mptcp
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/netip"
@@ -171,25 +172,77 @@ func TestSlowAndTruncatedPrefaces(t *testing.T) {
 	})
 }
 
-// A first flight with early data that somebody replays is another connection, at most: the first one and
-// its data are untouched, and without the third message the replay comes to an end.
+// A first flight with early data that somebody records and sends again is another connection, which the program sees
+// as it sees any other: the first one and its data are untouched, and without the third message, which takes both keys,
+// the replay comes to an end.
 func TestReplayedFirstFlight(t *testing.T) {
 	inWorld(t, simnet.LinkConfig{Delay: time.Millisecond}, ListenConfig{Config: Config{HandshakeTimeout: 5 * time.Second}}, func(t *testing.T, w *world) {
-		key := uint64(0x0102030405060708)
-		flight := stream.Preface{Version: 1, Nonce: 5}.Append(nil)
-		flight = options.MPCapable{Version: 1, Flags: options.FlagH, HasSender: true, SenderKey: key}.Append(flight)
-		client, server := w.accepted(t, streamPeer)
+		m := w.middlebox(t)
+		var flight []byte
+		m.alter = func(b []byte) []byte {
+			if flight == nil {
+				flight = bytes.Clone(b)
+			}
+			return b
+		}
+		client, err := w.dialBox(t, Config{Peers: []string{boxAddr}})
+		require.NoError(t, err)
+		_, err = client.Write([]byte("pay"))
+		require.NoError(t, err)
+		server, err := w.listener.AcceptMultipath(t.Context())
+		require.NoError(t, err)
+		_, err = io.ReadFull(server, make([]byte, 3))
+		require.NoError(t, err)
+		require.Contains(t, string(flight), "pay", "the data is early")
+
 		for range 3 {
 			c := w.stranger(t)
 			c.Write(flight)
 			go func() { io.Copy(io.Discard, c); c.Close() }()
+			replay, err := w.listener.AcceptMultipath(t.Context())
+			require.NoError(t, err)
+			require.NotEqual(t, server.Info().Token, replay.Info().Token)
+			got, err := io.ReadAll(replay)
+			require.Error(t, err, "it never comes to an end in order")
+			require.Equal(t, "pay", string(got), "what was early then, and nothing else")
+			require.NoError(t, replay.Close())
 		}
-		time.Sleep(time.Minute)
 		exchange(t, client, server)
-		require.LessOrEqual(t, len(w.server.Conns()), 1, "no replay lives on")
+		require.Len(t, w.server.Conns(), 1, "no replay lives on")
 		require.NoError(t, client.Close())
 		require.NoError(t, server.Close())
+		time.Sleep(time.Minute)
+		m.close()
 	})
+}
+
+// A peer that takes everything and acknowledges nothing: what waits for it is bounded, every call ends, and nothing
+// outlives CloseTimeout.
+func TestPeerThatNeverAcknowledges(t *testing.T) {
+	cfg := Config{CloseTimeout: 10 * time.Second}
+	for name, end := range map[string]func(c *Conn) error{
+		"close": (*Conn).Close,
+		"half":  func(c *Conn) error { return errors.Join(c.CloseWrite(), c.Close()) },
+		"abort": func(c *Conn) error { return c.Abort(ResetUnspecified) },
+	} {
+		inWorld(t, simnet.LinkConfig{Delay: time.Millisecond}, ListenConfig{Config: cfg}, func(t *testing.T, w *world) {
+			e := w.evil(t, 1)
+			defer e.Close()
+			server, err := w.listener.AcceptMultipath(t.Context())
+			require.NoError(t, err)
+			require.NoError(t, server.SetWriteDeadline(time.Now().Add(time.Minute)))
+			n, err := server.Write(make([]byte, 64<<20))
+			require.ErrorIs(t, err, os.ErrDeadlineExceeded, name)
+			require.Less(t, n, 20<<20, name)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			require.ErrorIs(t, server.Flush(ctx), context.DeadlineExceeded, name)
+			require.NoError(t, end(server), name)
+			time.Sleep(12 * time.Second)
+			require.Empty(t, w.server.Conns(), name)
+			require.Zero(t, w.server.use().memory.used.Load(), name)
+		})
+	}
 }
 
 // evil is a peer that shook hands and then does as it likes.
