@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/mptcp-go/mptcp"
 	"github.com/mptcp-go/mptcp/extapi"
@@ -80,6 +81,14 @@ func reason(err error) string {
 	return err.Error()
 }
 
+// known is a measurement that the carrier has, or a dash.
+func known(d time.Duration) string {
+	if d < 0 {
+		return "-"
+	}
+	return d.String()
+}
+
 func (s debugState) text(w io.Writer) {
 	for _, k := range []string{"wire", "kernel", "watch"} {
 		state := s.Capabilities[k]
@@ -100,8 +109,8 @@ func (s debugState) text(w io.Writer) {
 		tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 		fmt.Fprintf(tw, "  path\tinterface\tlocal\tremote\tstate\tbackup\tsrtt\tsent\treceived\tcongestion\n")
 		for _, f := range c.Subflows {
-			fmt.Fprintf(tw, "  %d\t%s\t%s\t%s\t%s\t%v\t%v\t%d\t%d\t%s\n",
-				f.ID, f.Interface, f.Local, f.Remote, f.State, f.Backup, f.SRTT, f.BytesSent, f.BytesReceived, f.Congestion)
+			fmt.Fprintf(tw, "  %d\t%s\t%s\t%s\t%s\t%v\t%s\t%d\t%d\t%s\n",
+				f.ID, f.Interface, f.Local, f.Remote, f.State, f.Backup, known(f.SRTT), f.BytesSent, f.BytesReceived, f.Congestion)
 		}
 		_ = tw.Flush()
 	}

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -105,6 +106,8 @@ func TestHandlerShowsFallback(t *testing.T) {
 	get(t, client(t, NewTransport(d, nil)), request(t, s.URL))
 	require.Len(t, d.Transport.Conns(), 1)
 	require.Contains(t, page(d.Transport, http.MethodGet, "/", "").Body.String(), "fallback: "+d.Transport.Conns()[0].Fallback.String())
+	require.Equal(t, "-", known(-1))
+	require.Equal(t, "3ms", known(3*time.Millisecond))
 }
 
 func TestHandlerMethods(t *testing.T) {

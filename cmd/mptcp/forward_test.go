@@ -143,7 +143,7 @@ func TestPerfJSON(t *testing.T) {
 
 func TestPerfIntervals(t *testing.T) {
 	addr, _ := service(t, "perf", "-s", "-addr", "127.0.0.1:0")
-	r := invoke(t, "perf", "-c", addr, "-t", "1", "-i", "300ms", "-mode", "tcp", "-json")
+	r := invoke(t, "perf", "-c", addr, "-t", "1", "-i", "600ms", "-mode", "tcp", "-json")
 	require.Equal(t, exitOK, r.code, r.stderr)
 	var p perfResult
 	require.NoError(t, json.Unmarshal([]byte(r.stdout), &p))
@@ -155,6 +155,7 @@ func TestPerfIntervals(t *testing.T) {
 	}
 	require.LessOrEqual(t, sum, p.End.Up)
 	require.Positive(t, sum)
+	require.Less(t, p.End.To-p.Intervals[len(p.Intervals)-1].To, 0.35, "less than half an interval is left out")
 	r = invoke(t, "perf", "-c", addr, "-t", "300ms", "-i", "100ms", "-R")
 	require.Equal(t, exitOK, r.code, r.stderr)
 	require.Contains(t, r.stdout, "in all")
@@ -210,8 +211,8 @@ func TestPerfNeedsAPerfServer(t *testing.T) {
 }
 
 func TestPlainSeconds(t *testing.T) {
-	in := []string{"-t", "10", "-i=0.5", "-n", "5", "--t=3", "-t", "2m"}
-	require.Equal(t, []string{"-t", "10s", "-i=0.5s", "-n", "5", "--t=3s", "-t", "2m"}, plainSeconds(in, "t", "i"))
+	in := []string{"-t", "10", "-i=0.5", "-n", "5", "--t=3", "-t", "2m", "-i", "-1"}
+	require.Equal(t, []string{"-t", "10s", "-i=0.5s", "-n", "5", "--t=3s", "-t", "2m", "-i", "-1s"}, plainSeconds(in, "t", "i"))
 	require.Equal(t, "10", in[1], "the caller's slice is untouched")
 }
 

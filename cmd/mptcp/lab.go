@@ -27,8 +27,8 @@ to the near end, the link stands behind all of them. "back:" or "forward:" befor
 Example: a slow, lossy path whose firewall takes MPTCP options off SYNs.
   # ip netns add left; ip netns add right
   # mptcp lab path -near left -far right -rate 20M -delay 30ms -loss 0.5% -e strip=syn
-  # ip netns exec right mptcp perf -server :5201
-  # ip netns exec left mptcp perf 10.99.0.2:5201
+  # ip netns exec right mptcp perf -s
+  # ip netns exec left mptcp perf -c 10.99.0.2
 
 Middleboxes:
 `

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"net"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -47,6 +48,33 @@ func invoke(t *testing.T, args ...string) result {
 	var stdout, stderr buffer
 	code := run(ctx, &env{stdout: &stdout, stderr: &stderr}, args)
 	return result{code, stdout.String(), stderr.String()}
+}
+
+// The flags in the examples of the help texts are flags that there are.
+func TestExamplesInHelp(t *testing.T) {
+	example := regexp.MustCompile(`mptcp (\w+)(?: path)?((?: .*)?)$`)
+	seen := 0
+	for _, name := range []string{"demo", "serve", "get", "forward", "perf", "info", "lab"} {
+		help := invoke(t, name, "-h").stdout
+		for _, line := range strings.Split(help, "\n") {
+			m := example.FindStringSubmatch(line)
+			if m == nil || !strings.HasPrefix(line, "  ") {
+				continue
+			}
+			flags := help
+			if m[1] != name {
+				flags = invoke(t, m[1], "-h").stdout
+			}
+			seen++
+			args, _, _ := strings.Cut(m[2], " | ")
+			for _, arg := range strings.Fields(args) {
+				if len(arg) > 1 && arg[0] == '-' {
+					require.Contains(t, flags, "\n  "+arg+" ", line)
+				}
+			}
+		}
+	}
+	require.Greater(t, seen, 20)
 }
 
 // service runs a command that serves, and returns its address. At the end of the test it is stopped as

@@ -96,7 +96,10 @@ func plainSeconds(args []string, names ...string) []string {
 	return out
 }
 
-func isNumber(s string) bool { return s != "" && strings.Trim(s, "0123456789.") == "" }
+func isNumber(s string) bool {
+	s = strings.TrimPrefix(s, "-") // which is refused with the reason
+	return s != "" && strings.Trim(s, "0123456789.") == ""
+}
 
 func (p *perf) check() error {
 	switch {

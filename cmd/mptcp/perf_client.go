@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -93,7 +94,8 @@ func (m *measurement) run(ctx context.Context, d *mptcp.Dialer) error {
 	report := m.report(began)
 	err := m.transfer(ctx)
 	report()
-	m.result.End = m.sample(0, time.Since(began), perfSample{})
+	now := time.Since(began)
+	m.result.End = m.sample(now).since(0, now, perfSample{})
 	if ctx.Err() != nil {
 		err = ctx.Err()
 	}
@@ -196,7 +198,8 @@ func (m *measurement) close() {
 	}
 }
 
-// report prints a line per interval until the returned function is called.
+// report prints a line per interval until the returned function is called, and one for what is left then, if it is
+// half an interval at least.
 func (m *measurement) report(began time.Time) (stop func()) {
 	if m.interval == 0 {
 		return func() {}
@@ -208,15 +211,18 @@ func (m *measurement) report(began time.Time) (stop func()) {
 		defer t.Stop()
 		var last perfSample
 		var from time.Duration
-		for {
+		for more := true; more; {
 			select {
 			case <-done:
-				return
+				more = false
 			case <-t.C:
 			}
 			now := time.Since(began)
-			total := m.sample(0, now, perfSample{})
-			s := m.sample(from, now, last)
+			if !more && now-from < m.interval/2 {
+				return
+			}
+			total := m.sample(now)
+			s := total.since(from, now, last)
 			m.result.Intervals = append(m.result.Intervals, s)
 			m.line(s, false)
 			last, from = total, now
@@ -228,11 +234,16 @@ func (m *measurement) report(began time.Time) (stop func()) {
 	}
 }
 
-// sample is what happened from one instant to another, given the totals at the first.
-func (m *measurement) sample(from, to time.Duration, before perfSample) perfSample {
-	s := perfSample{From: from.Seconds(), To: to.Seconds(), Up: m.up.Load() - before.Up, Down: m.down.Load() - before.Down}
+// sample is what has happened up to an instant.
+func (m *measurement) sample(to time.Duration) perfSample {
+	return perfSample{To: to.Seconds(), Up: m.up.Load(), Down: m.down.Load(), Paths: m.ledger.paths(endpoints)}
+}
+
+// since is what happened from one instant to another, given the totals at the first.
+func (s perfSample) since(from, to time.Duration, before perfSample) perfSample {
+	s.From, s.Up, s.Down = from.Seconds(), s.Up-before.Up, s.Down-before.Down
 	s.UpRate, s.DownRate = 8*perSecond(s.Up, to-from), 8*perSecond(s.Down, to-from)
-	s.Paths = m.ledger.paths(endpoints)
+	s.Paths = slices.Clone(s.Paths)
 	for i := range s.Paths {
 		for _, b := range before.Paths {
 			if b.Name == s.Paths[i].Name {
