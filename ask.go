@@ -192,5 +192,5 @@ var errNoAnswer = fmt.Errorf("%w: no answer in time", ErrNotMultipath)
 // worthPlain says whether a plain connection can succeed where the stream connection has failed: not
 // when TCP itself found nobody.
 func (q *question) worthPlain(err error) bool {
-	return isNotStream(err) || noTokens(err) || isTimeout(err) || errors.Is(err, ErrNotMultipath)
+	return isNotStream(err) || noTokens(err) || peerIsFull(err) || isTimeout(err) || errors.Is(err, ErrNotMultipath)
 }

@@ -33,7 +33,7 @@ func (x *dial) open(ctx context.Context, r route, connected func()) (*Conn, erro
 		err = net.ErrClosed
 	case ctx.Err() != nil:
 		err = ctx.Err()
-	case isNotStream(err) && !errors.Is(err, ErrNotMultipath):
+	case (isNotStream(err) || peerIsFull(err)) && !errors.Is(err, ErrNotMultipath):
 		err = fmt.Errorf("%w: %w", ErrNotMultipath, err)
 	}
 	if op, ok := err.(*net.OpError); ok { // it repeats what PathError says
@@ -237,6 +237,12 @@ func (x *dial) subflow(ctx context.Context, nc net.Conn, r route, shake func(net
 
 // isNotStream says that the peer, as opposed to the path to it, is why err came about.
 func isNotStream(err error) bool { return errors.Is(err, stream.ErrNotStream) }
+
+// peerIsFull says that the peer speaks the stream carrier and has no room for one more connection on it: out of tokens.
+func peerIsFull(err error) bool {
+	var r *ResetError
+	return errors.As(err, &r) && r.Remote && r.Reason == ResetResources
+}
 
 // noTokens says that this host is out of tokens: RFC 8684 section 3.1 then wants plain TCP.
 func noTokens(err error) bool { return errors.Is(err, engine.ErrTokens) }

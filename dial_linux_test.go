@@ -1,6 +1,8 @@
 package mptcp
 
 import (
+	"os"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -24,6 +26,18 @@ func TestControlThatBindsADeviceIsPlain(t *testing.T) {
 	requireCarrier(t, client, extapi.CarrierTCP, extapi.FallbackBound)
 	client, _ = connect(t, Dialer{Transport: tr, Config: Config{Multipath: MultipathOn}}, l)
 	requireCarrier(t, client, extapi.CarrierStream, extapi.FallbackNone)
+}
+
+// With Config.Congestion nil each subflow has the kernel's own, and says which.
+func TestCongestionControlIsTheKernels(t *testing.T) {
+	want, err := os.ReadFile("/proc/sys/net/ipv4/tcp_congestion_control")
+	require.NoError(t, err)
+	client, _ := connect(t, Dialer{Config: streamOnly}, listen(t, ListenConfig{}))
+	got := client.Subflows()[0].Congestion
+	if got == "kernel" {
+		t.Skip("built without TCP_INFO: it does not tell")
+	}
+	require.Equal(t, "kernel:"+strings.TrimSpace(string(want)), got)
 }
 
 func TestKernelPeersAreNotScanned(t *testing.T) {
