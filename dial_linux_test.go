@@ -1,10 +1,13 @@
 package mptcp
 
 import (
+	"net"
+	"net/netip"
 	"os"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
@@ -38,6 +41,31 @@ func TestCongestionControlIsTheKernels(t *testing.T) {
 		t.Skip("built without TCP_INFO: it does not tell")
 	}
 	require.Equal(t, "kernel:"+strings.TrimSpace(string(want)), got)
+}
+
+// Config.KeepAlive and the setters reach the sockets of all subflows (RFC 6897 section 4.4.1).
+func TestKeepAliveOfEverySubflow(t *testing.T) {
+	first, second, _ := twoPaths(t)
+	cfg := streamOnly
+	cfg.KeepAlive = net.KeepAliveConfig{Enable: true, Idle: 77 * time.Second}
+	client, _ := connect(t, Dialer{Config: cfg}, first)
+	_, err := client.OpenSubflow(t.Context(), netip.AddrPort{}, addrPort(second.Addr()))
+	require.NoError(t, err)
+	idle := func() (list []int) {
+		for _, nc := range client.b.sockets() {
+			raw, err := nc.(syscall.Conn).SyscallConn()
+			require.NoError(t, err)
+			require.NoError(t, raw.Control(func(fd uintptr) {
+				n, err := unix.GetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_KEEPIDLE)
+				require.NoError(t, err)
+				list = append(list, n)
+			}))
+		}
+		return list
+	}
+	require.Equal(t, []int{77, 77}, idle())
+	require.NoError(t, client.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: 88 * time.Second}))
+	require.Equal(t, []int{88, 88}, idle())
 }
 
 func TestKernelPeersAreNotScanned(t *testing.T) {

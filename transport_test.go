@@ -196,6 +196,22 @@ func TestOpenSubflow(t *testing.T) {
 	exchange(t, client, server)
 }
 
+// "An application MAY also specify a port number": then the subflow leaves from it (RFC 6897 section 5.3.3).
+func TestOpenSubflowFromAPort(t *testing.T) {
+	first, second, _ := twoPaths(t)
+	client, server := connect(t, Dialer{Config: streamOnly}, first)
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	from := addrPort(free.Addr())
+	require.NoError(t, free.Close())
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	_, err = client.OpenSubflow(ctx, from, addrPort(second.Addr()))
+	require.NoError(t, err)
+	require.Equal(t, from, waitSubflows(t, client, 2)[1].Local)
+	require.Equal(t, from, waitSubflows(t, server, 2)[1].Remote)
+}
+
 func TestBoundListenerAnnouncesNothing(t *testing.T) {
 	l := listen(t, ListenConfig{})
 	client, server := connect(t, Dialer{Config: Config{Mode: ModeStream, Paths: extapi.PathPolicy{FullMesh: true, AnyAnnouncedPort: true}}}, l)
