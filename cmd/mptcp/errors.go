@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -49,6 +50,15 @@ func advice(err error) string {
 		return "The other side did not answer in time. Check the address and any firewall between."
 	}
 	return ""
+}
+
+// settled says that the same command would fail in the same way again: the reason lies in its flags, in this machine or
+// in the name and the certificate of the other.
+func settled(err error) bool {
+	var dns *net.DNSError
+	var cert *tls.CertificateVerificationError
+	return errors.Is(err, mptcp.ErrPolicy) || errors.Is(err, mptcp.ErrNotPermitted) || errors.Is(err, errors.ErrUnsupported) ||
+		errors.As(err, &dns) && dns.IsNotFound || errors.As(err, &cert)
 }
 
 func isFileError(err error) bool {

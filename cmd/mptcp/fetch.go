@@ -110,7 +110,7 @@ func (f *fetch) attempts(ctx context.Context, try func(context.Context) error) e
 		before := f.moved.Load()
 		err := try(f.ledger.trace(ctx))
 		var last *lasting
-		if err == nil || errors.As(err, &last) || ctx.Err() != nil {
+		if err == nil || errors.As(err, &last) || settled(err) || ctx.Err() != nil {
 			return err
 		}
 		if f.moved.Load() > before {
