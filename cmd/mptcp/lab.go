@@ -30,6 +30,11 @@ Example: a slow, lossy path whose firewall takes MPTCP options off SYNs.
   # ip netns exec right mptcp perf -s
   # ip netns exec left mptcp perf -c 10.99.0.2
 
+Example: a second path beside it. To the system these interfaces are tunnels, which a server announces only when told to.
+  # mptcp lab path -near left -far right -near-addr 10.98.0.1/24 -far-addr 10.98.0.2/24 -rate 10M -delay 10ms
+  # ip netns exec right mptcp serve -announce 10.98.0.2 /srv
+  # ip netns exec left mptcp get http://10.99.0.2:8080/file
+
 Middleboxes:
 `
 
