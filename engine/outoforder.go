@@ -27,7 +27,8 @@ const (
 type outOfOrder struct {
 	entries deque.Deque[piece]
 	bytes   int
-	pinned  int64 // bytes of chunks; neighbours in one chunk count it once
+	pinned  int64               // bytes of chunks
+	chunks  map[*pool.Chunk]int // how many entries lie in each: paths take turns, so that neighbours seldom share one
 	pack    packer
 	packEnd uint64 // where the packer's latest piece ends in sequence space
 }
@@ -118,13 +119,13 @@ func (s *outOfOrder) keep(i int, e piece, b *budget) bool {
 		return false
 	}
 	payload := s.bytes + e.n
-	packed := s.crumb(e.p) || wasteful(e.p, s.pinned+s.insertCost(i, e.p), payload)
+	packed := s.crumb(e.p) || wasteful(e.p, s.pinned+s.cost(e.p), payload)
 	if packed {
 		e.p = s.pack.add(e.p.B)
 	} else {
 		e.p.Retain()
 	}
-	cost := s.insertCost(i, e.p)
+	cost := s.cost(e.p)
 	if packed && s.pinned+cost > dropSlack+dropRatio*int64(payload) || !b.grab(cost) {
 		e.p.Release()
 		if packed {
@@ -138,30 +139,35 @@ func (s *outOfOrder) keep(i int, e piece, b *budget) bool {
 	s.pinned += cost
 	s.bytes = payload
 	s.entries.Insert(i, e)
+	if e.p.C != nil {
+		if s.chunks == nil {
+			s.chunks = make(map[*pool.Chunk]int)
+		}
+		s.chunks[e.p.C]++
+	}
 	return true
 }
 
-// insertCost is by how much pinned grows when p comes to stand before index i.
-func (s *outOfOrder) insertCost(i int, p pool.Ref) int64 {
-	var prev, next pool.Ref
-	if i > 0 {
-		prev = s.entries.At(i - 1).p
+// cost is by how much pinned grows with p.
+func (s *outOfOrder) cost(p pool.Ref) int64 {
+	if s.chunks[p.C] > 0 {
+		return 0
 	}
-	if i < s.entries.Len() {
-		next = s.entries.At(i).p
-	}
-	return joinCost(prev, p) + joinCost(p, next) - joinCost(prev, next)
+	return chunkCost(p)
 }
 
 // pop takes the first entry off, with its reference.
 func (s *outOfOrder) pop() piece {
 	e := s.entries.Pop()
 	s.bytes -= e.n
+	if n := s.chunks[e.p.C]; n > 1 {
+		s.chunks[e.p.C] = n - 1
+	} else if n == 1 {
+		delete(s.chunks, e.p.C)
+		s.pinned -= chunkCost(e.p)
+	}
 	if s.entries.Len() == 0 {
-		s.pinned = 0
 		s.pack.drop()
-	} else {
-		s.pinned -= s.insertCost(0, e.p)
 	}
 	return e
 }
@@ -174,5 +180,13 @@ func (s *outOfOrder) forget() {
 		e.p = pool.Ref{}
 	}
 	s.pack.drop()
-	s.pinned = 0
+	s.pinned, s.chunks = 0, nil
+}
+
+// trim gives back what an empty store keeps for speed.
+func (s *outOfOrder) trim() {
+	if s.entries.Len() == 0 {
+		s.chunks = nil
+	}
+	s.entries.Trim()
 }

@@ -30,7 +30,7 @@ func (c *Conn) checkTrim(now time.Duration) {
 	c.sent.trim()
 	c.snd.trim()
 	c.rcv.q.queue.refs.Trim()
-	c.rcv.q.store.entries.Trim()
+	c.rcv.q.store.trim()
 	for _, s := range c.flows {
 		s.rx.held.refs.Trim()
 		s.rx.maps.Trim()
