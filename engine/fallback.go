@@ -50,16 +50,30 @@ func (c *Conn) alone(s *subflow) bool {
 	return c.nextID == s.id && s.p.Initial && s.p.Carrier != extapi.CarrierStream
 }
 
-// mute says whether the only subflow that there has been brings acknowledgements and no DSS any more: either the
-// path strips it, or the peer has fallen back and could not tell. Data must not be sent twice then.
+// mute says whether the only subflow that there has been brings acknowledgements and no DATA_ACK any more: either the
+// path strips it, or the peer has fallen back and could not tell; what it sends again then has its mapping still. Data
+// must not be sent twice.
 func (c *Conn) mute(now time.Duration) *subflow {
 	if len(c.flows) != 1 || !c.alone(c.flows[0]) || !c.flows[0].open() {
 		return nil
 	}
-	if s := c.flows[0]; s.tx.lastBare > s.tx.lastDSS && now-s.tx.lastDSS >= c.dataTimeout()/2 {
+	if s := c.flows[0]; s.tx.lastBare > s.tx.lastDataAck && now-s.tx.lastDataAck >= c.dataTimeout()/2 {
 		return s
 	}
 	return nil
+}
+
+// unheard is the only subflow that there has been, when its TCP has delivered everything and nothing has come since: a
+// peer that has fallen back and has nothing to send says so only to who asks. It is asked once for each byte that is late.
+func (c *Conn) unheard(head *segment) *subflow {
+	if len(c.flows) != 1 || !c.alone(c.flows[0]) {
+		return nil
+	}
+	s := c.flows[0]
+	if !s.usable() || s.stats.InFlight != 0 || s.stats.Unsent > 0 || s.tx.unheard > head.sentAt || c.fall.twice {
+		return nil
+	}
+	return s
 }
 
 // HandleBare says that a segment has come on a subflow without any option of Multipath TCP.

@@ -131,6 +131,42 @@ func TestOptionsStrippedMidwayOnTheLastOfTwo(t *testing.T) {
 	s.wantRead("hello world")
 }
 
+// A peer that has fallen back gives no DATA_ACK any more, but what it sends again has its mapping still: data that it has
+// is not sent a second time, which would arrive twice.
+func TestPeerThatHasFallenBackRepeatsItsMappings(t *testing.T) {
+	s, f := single(t, true)
+	s.write("hello")
+	for range 20 {
+		f.Sends(says(options.DSS{HasMap: true, DSN64: true, DSN: s.remote(), SSN: 1, DataLen: 5}))
+		s.c.HandleBare(s.now, f.id)
+		s.wait(50 * time.Millisecond)
+	}
+	require.Equal(t, extapi.FallbackStripped, s.c.Info().Fallback)
+	require.Equal(t, "hello", string(f.data), "once")
+}
+
+// One that has nothing to send keeps silent: it is asked before data leaves a second time.
+func TestSilentPeerIsAskedBeforeDataIsSentTwice(t *testing.T) {
+	s, f := single(t, true)
+	f.stats.InFlight = 0 // its TCP has everything
+	s.write("hello")
+	s.wait(dataFloor)
+	f.Wants("asked", "data 0+5", "probe")
+	s.c.HandleBare(s.now, f.id)
+	s.wait(time.Minute)
+	f.Wants("it has fallen back")
+	require.Equal(t, extapi.FallbackStripped, s.c.Info().Fallback)
+
+	s, f = single(t, true)
+	f.stats.InFlight = 0 // its TCP has everything
+	s.write("hello")
+	s.wait(dataFloor)
+	f.Wants("asked", "data 0+5", "probe")
+	f.Sends(ack(0))
+	s.wait(dataFloor)
+	f.Wants("it has not: the data has got lost behind its TCP", "data 0+5")
+}
+
 // The handshake of the first subflow came to plain TCP: the connection works without the peer's key.
 func TestPlainFromTheStart(t *testing.T) {
 	for _, client := range []bool{true, false} {

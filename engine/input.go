@@ -16,7 +16,10 @@ func (c *Conn) HandleDSS(now time.Duration, id PathID, d *options.DSS) {
 	if s == nil || s.state == extapi.StateClosed || !c.remoteKnown {
 		return
 	}
-	s.tx.lastRx, s.tx.lastDSS = now, now
+	s.tx.lastRx = now
+	if d.HasAck {
+		s.tx.lastDataAck = now
+	}
 	if c.cfg.Client && s.p.Initial && !c.established || s.state == extapi.StateJoining {
 		c.HandleEstablished(now, id)
 	}

@@ -203,6 +203,13 @@ func (c *Conn) checkData(now time.Duration) {
 		c.stripped(now, s)
 		return
 	}
+	if s := c.unheard(head); s != nil {
+		s.tx.unheard = now
+		s.f.Probe(now)
+		t.data = now + dataFloor
+		t.arm(t.data)
+		return
+	}
 	head.overdue = true
 	c.sent.setLost(0, true)
 	c.blame(now, head)

@@ -43,8 +43,9 @@ type flowProgress struct {
 	acked       int64         // FlowStats.Acked at that time
 	gap         time.Duration // decaying maximum of the time between two signs while busy
 	lastRx      time.Duration // last bytes from the peer
-	lastDSS     time.Duration // last DSS from the peer
+	lastDataAck time.Duration // last DATA_ACK from the peer, new or old
 	lastBare    time.Duration // last segment without any option
+	unheard     time.Duration // when it was asked for one last (fallback.go)
 	asked       time.Duration // since when a probe waits for its answer; 0: none does (doubt.go)
 	answered    time.Duration // when the peer itself last did
 	delivered   time.Duration // when a DATA_ACK last moved over what it alone carried
@@ -130,7 +131,7 @@ func (c *Conn) AddFlow(now time.Duration, f Flow, p FlowParams) PathID {
 	s.rx.init(c.checksum)
 	s.rx.exact = p.Carrier == extapi.CarrierStream
 	s.stats = f.Stats(now)
-	s.tx.since, s.tx.last, s.tx.lastRx, s.tx.lastDSS = now, now, now, now
+	s.tx.since, s.tx.last, s.tx.lastRx, s.tx.lastDataAck = now, now, now, now
 	s.state = extapi.StateActive
 	if p.Joining {
 		s.state = extapi.StateJoining

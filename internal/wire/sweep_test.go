@@ -43,7 +43,7 @@ func TestSweepOfBadPaths(t *testing.T) {
 // Options vanish at some instant, one way or both, on a path that loses and reorders: no byte is wrong, and
 // none is missing unless the connection says so.
 func TestSweepOfStripping(t *testing.T) {
-	for seed := range uint64(15) {
+	for _, seed := range []uint64{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 77, 107} {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			w, r := one(t, 300+seed)
 			r.loss, r.reorder = float64(seed%3)*0.005, float64(seed%4)*0.05
