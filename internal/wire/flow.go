@@ -211,6 +211,7 @@ func (f *Flow) Room() int {
 	if f.held() {
 		return 0
 	}
+	f.in.room = false // the engine sees for itself
 	room := max(0, f.c.Room())
 	if f.hs.capable.Checksum && !f.plain() && f.c.Scant() {
 		return 0 // a mapping with a checksum is never merged with the next: it should fill a segment

@@ -56,6 +56,23 @@ func TestRoomIsOfferedWhenItIsWorthSomething(t *testing.T) {
 	require.Equal(t, 2000, s.c.Room())
 }
 
+// Who takes all the room that there is hears when there is more, without having asked again.
+func TestRoomIsOfferedToWhoFilledIt(t *testing.T) {
+	s := newScript(t)
+	r := &roomy{script: s}
+	syn := s.build("S seq=0 mss=1000 win=3000")
+	s.c = Accept(0, s.cfg, r, &syn)
+	s.drain()
+	s.peer("A seq=1 ack=1 win=3000")
+	require.Equal(t, 3000, s.c.Room())
+	s.send(3000)
+	s.peer("A seq=1 ack=3001 win=3000")
+	require.Equal(t, 1, r.calls)
+	s.send(1000)
+	s.peer("A seq=1 ack=4001 win=3000")
+	require.Equal(t, 1, r.calls, "there was room all the time")
+}
+
 func TestASharedWindowOpens(t *testing.T) {
 	s := dialed(t, "mss=1000 win=0")
 	s.send(3000)

@@ -30,7 +30,7 @@ type sender struct {
 	shortEnd uint64 // end of the last segment sent that was not full (Minshall's modification of Nagle)
 	probe    bool   // a loss probe is due
 	force    bool   // the persist timer has run out: send what the window takes, however little
-	hungry   bool   // Room was too small to be worth something when the owner last asked
+	hungry   bool   // Room was too small to be worth something when the owner last asked, or after what he last queued
 }
 
 func defaultMSS(cfg *Config) int {
@@ -111,6 +111,9 @@ func (c *Conn) Queue(now time.Duration, p pool.Ref) {
 	}
 	c.snd.q.add(c.snd.end, p)
 	c.snd.end += uint64(len(p.B))
+	if c.rtx != nil {
+		c.snd.hungry = c.room() < int64(c.worthwhile()) // who fills the room need not ask whether he has
+	}
 }
 
 // Room is how many bytes Queue should get now: what may be in flight and is not, less what waits already;
