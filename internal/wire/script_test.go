@@ -115,6 +115,9 @@ func (p *peerEnd) sends(flags packet.Flags, payload string, opts ...options.Opti
 	if flags.Has(packet.ACK) {
 		seg.Ack = p.iss + p.got
 	}
+	if flags.Has(packet.SYN) {
+		seg.Options = options.MSS{Size: 1460}.Append(nil)
+	}
 	for _, o := range opts {
 		seg.Options = fit(seg.Options, o, packet.MaxOptions-len(seg.Options))
 	}
@@ -170,6 +173,17 @@ func (p *peerEnd) tell(seg packet.Segment) string {
 		b = rest
 	}
 	return strings.Join(l, ", ")
+}
+
+// again are the segments with payload below offset off, which were sent before, of those that have come since.
+func (p *peerEnd) again(off uint32) (l []string) {
+	for _, seg := range p.out {
+		if len(seg.Payload) > 0 && seg.Seq-p.iss < off {
+			l = append(l, p.tell(seg))
+		}
+	}
+	p.out = nil
+	return l
 }
 
 // option describes an option of ours.
