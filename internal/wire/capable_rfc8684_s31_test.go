@@ -7,6 +7,7 @@ import (
 
 	"github.com/mptcp-go/mptcp/extapi"
 	"github.com/mptcp-go/mptcp/internal/wire/packet"
+	"github.com/mptcp-go/mptcp/internal/wire/tcp"
 	"github.com/mptcp-go/mptcp/options"
 	"github.com/stretchr/testify/require"
 )
@@ -179,4 +180,26 @@ func TestFlagC(t *testing.T) {
 	s.wait(time.Second)
 	require.Len(t, s.list, 2)
 	require.Equal(t, netip.MustParseAddrPort("10.0.9.9:80"), s.list[1].peer, "but elsewhere")
+}
+
+// "if uniqueness is not met and there is no way to generate an alternative verifiable key, then the connection MUST fall back to
+// using regular TCP by not sending an MP_CAPABLE in the SYN/ACK."
+func TestStatelessTokenIsTaken(t *testing.T) {
+	for _, taken := range []bool{false, true} {
+		s := newScript(t, false)
+		s.us.cookies()
+		asked := 0
+		s.us.state.Taken = func(uint32) bool { asked++; return taken }
+		s.us.listen = tcp.NewListener(tcp.ListenConfig{Conn: s.us.params, SYNs: 1, Stateless: s.us.state})
+		fill := packet.Segment{Src: netip.MustParseAddrPort("192.0.2.1:1"), Dst: netip.MustParseAddrPort("192.0.2.2:80"), Flags: packet.SYN}
+		var out packet.Segment
+		s.us.listen.HandleSegment(0, &fill, &out)
+		p := s.syn(capableSyn)
+		require.Positive(t, asked)
+		if taken {
+			p.wants("plain TCP", "SYN/ACK")
+		} else {
+			p.wants("multipath", "SYN/ACK, MP_CAPABLE 12")
+		}
+	}
 }
