@@ -41,7 +41,7 @@ func TestAddAddrOnAClosingSubflow(t *testing.T) {
 	f.Wants("echo", "ADD_ADDR echo 5 10.0.9.9")
 }
 
-// "If the HMAC is not valid, the receiver MUST silently ignore the option."
+// "If a host receives an ADD_ADDR option for which it cannot validate the HMAC, it SHOULD silently ignore the option."
 func TestAddAddrWithAWrongHMAC(t *testing.T) {
 	s, f := single(t, true)
 	o := options.AddAddr{AddrID: 5, Addr: netip.MustParseAddr("10.0.9.9")}
