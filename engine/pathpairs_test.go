@@ -221,6 +221,15 @@ func TestNewAddressIsUsedAtOnce(t *testing.T) {
 	b.wants("usb0>10.0.9.9:80")
 }
 
+// An announced address that no interface reaches is remembered: "may be relevant in the future" (RFC 8684 section 3.4.1).
+func TestAnnouncementWaitsForItsFamily(t *testing.T) {
+	b := newPlanBed(t, extapi.PathPolicy{}, local("eth0", "10.0.0.1"))
+	b.hear(1, "2001:db8::8")
+	b.wants()
+	b.plan.setLocals(b.now, []extapi.Candidate{local("eth0", "10.0.0.1"), local("usb0", "2001:db8:5::1")})
+	b.wants("usb0>[2001:db8::8]:80")
+}
+
 func TestClosedSubflowIsNotOpenedAgainByItself(t *testing.T) {
 	b, second := twoPaths(t)
 	b.plan.closed(b.now, second)

@@ -63,3 +63,89 @@ func TestNoDataAckAfterAnInfiniteMapping(t *testing.T) {
 	g.sends(packet.SYN, "", engine.NewJoinInitiator(s.keys(), 77, 1, false).Syn())
 	g.wants("no subflow either", "RST, MP_TCPRST 3")
 }
+
+// A checksum that is wrong, with another subflow beside: it "must be immediately closed with a RST that includes an MP_FAIL
+// option". "Failed data MUST NOT be DATA_ACKed and so will be retransmitted on other subflows".
+func TestWrongChecksumOnAJoin(t *testing.T) {
+	s := newScript(t, false)
+	s.sums = true
+	f := s.open()
+	g := s.join()
+	bad := summed(s.maps(5, 1, 7), "changed")
+	bad.Checksum ^= 1
+	g.sends(packet.ACK, "changed", bad)
+	g.wants("closed", "RST, MP_FAIL 5, MP_TCPRST 6")
+	f.out = nil
+	f.sends(packet.ACK, "hello", summed(s.maps(0, 1, 5), "hello"))
+	f.sends(packet.ACK, "correct", summed(s.maps(5, 6, 7), "correct"))
+	s.wait(time.Second)
+	require.Equal(t, "hellocorrect", s.us.in.String())
+	require.Equal(t, "ACK, DSS ack 12", f.tell(f.out[len(f.out)-1]))
+	require.Equal(t, extapi.FallbackNone, s.us.eng.Info().Fallback)
+}
+
+// On the only subflow "it will send back an MP_FAIL option on the subflow-level ACK", and "the receiver of an MP_FAIL MUST also
+// respond with an MP_FAIL in the reverse direction and entirely revert to a regular TCP session".
+func TestWrongChecksumOnTheOnlySubflow(t *testing.T) {
+	s := newScript(t, false)
+	s.sums = true
+	f := s.open()
+	s.write(3)
+	f.wants("data", "DATA 1+3, DSS map 0+3@1 ack 0")
+	f.acks(s.ack(3))
+	bad := summed(s.maps(0, 1, 7), "changed")
+	bad.Checksum ^= 1
+	bad.DataAck += 3
+	f.sends(packet.ACK, "changed", bad)
+	s.wait(time.Millisecond)
+	require.NotEmpty(t, f.out)
+	require.Equal(t, "ACK, MP_FAIL 0", f.tell(f.out[0]), "and no DATA_ACK")
+	f.out = nil
+	infinite := s.maps(7, 8, 0)
+	f.sends(packet.ACK, "plain", options.MPFail{DSN: s.us.key.IDSN() + 4}, infinite)
+	s.wait(time.Millisecond)
+	f.out = nil
+	s.write(4)
+	f.wants("both ways", "DATA 4+4, DSS map 3+0@4")
+	require.Equal(t, "changedplain", s.us.in.String(), "as TCP delivers it")
+}
+
+// MP_FAIL of the peer.
+func TestPeersFail(t *testing.T) {
+	s := newScript(t, false)
+	s.sums = true
+	f := s.open()
+	s.write(3)
+	f.wants("data", "DATA 1+3, DSS map 0+3@1 ack 0")
+	f.acks(options.MPFail{DSN: s.us.key.IDSN() + 1})
+	f.wants("answered", "ACK, MP_FAIL 0")
+	s.write(4)
+	require.NotEmpty(t, f.out)
+	require.Contains(t, f.tell(f.out[0]), "DATA 4+4, DSS map 3+0@4")
+}
+
+// "In the rare case that the data is not contiguous [...], the receiver MUST close the subflow with a RST with MP_FAIL": the
+// connection is still multipath, and "The sender MAY attempt to create a new subflow belonging to the same connection".
+func TestPeersFailOnAReset(t *testing.T) {
+	s := newScript(t, false)
+	s.sums = true
+	f := s.open()
+	s.write(3)
+	f.wants("data", "DATA 1+3, DSS map 0+3@1 ack 0")
+	f.resets(options.MPFail{DSN: s.us.key.IDSN() + 1})
+	s.wait(time.Millisecond)
+	require.Equal(t, extapi.FallbackNone, s.us.eng.Info().Fallback)
+	require.False(t, s.us.eng.Done())
+	f.deaf = true
+	g := s.end(f.us, addrs[0])
+	j := engine.NewJoinInitiator(s.keys(), 77, 1, false)
+	g.sends(packet.SYN, "", j.Syn())
+	var r received
+	require.Len(t, g.out, 1)
+	r.parse(g.out[0].Options)
+	third, err := j.HandleSynAck(r.join)
+	require.NoError(t, err)
+	g.out = nil
+	g.acks(third)
+	require.Contains(t, g.again(4), "DATA 1+3, DSS map 0+3@1 ack 0", "again, on the new subflow")
+}

@@ -1,6 +1,10 @@
 package wire
 
-import "github.com/mptcp-go/mptcp/options"
+import (
+	"slices"
+
+	"github.com/mptcp-go/mptcp/options"
+)
 
 // received is what the Multipath TCP options of one segment say. Of several of one kind the first counts;
 // what is malformed counts as absent.
@@ -98,4 +102,14 @@ func (r *received) addAddr() bool {
 		}
 	}
 	return false
+}
+
+// dropFail takes MP_FAIL away and says whether it was there.
+func (r *received) dropFail() bool {
+	n := len(r.signals)
+	r.signals = slices.DeleteFunc(r.signals, func(s options.Option) bool {
+		_, fail := s.(options.MPFail)
+		return fail
+	})
+	return len(r.signals) < n
 }

@@ -19,11 +19,16 @@ type resetState struct {
 	transient bool
 }
 
-// takeReset takes the options of a RST.
+// takeReset takes the options of a RST. An MP_FAIL there asks for no fallback, since the subflow is over: what followed the data
+// that was changed goes with it, "and so will be retransmitted on other subflows" (RFC 8684 section 3.7).
 func (f *Flow) takeReset() {
-	if f.got.hasRst {
-		f.rst.byPeer, f.rst.why, f.rst.transient = true, engine.ResetReason(f.got.rst.Reason), f.got.rst.Transient
-		f.in.put(item{kind: itemSignal, signal: f.got.rst})
+	rst, failed := f.got.rst, f.got.dropFail()
+	if !f.got.hasRst && failed {
+		rst = options.TCPRst{Reason: uint8(engine.ResetMiddlebox)}
+	}
+	if f.got.hasRst || failed {
+		f.rst.byPeer, f.rst.why, f.rst.transient = true, engine.ResetReason(rst.Reason), rst.Transient
+		f.in.put(item{kind: itemSignal, signal: rst})
 	}
 	f.takeSignals()
 	if f.got.hasFast {

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -22,6 +23,7 @@ type script struct {
 	mine engine.Key // the peer's
 	ends map[[2]netip.AddrPort]*peerEnd
 	list []*peerEnd // in the order in which our SYNs came
+	sums bool       // flag A: set before open
 }
 
 // peerEnd is the peer's end of one subflow.
@@ -109,6 +111,34 @@ func (s *script) maps(dsn uint64, ssn uint32, n int) options.DSS {
 	return d
 }
 
+// summed is m with the checksum of its payload.
+func summed(m options.DSS, payload string) options.DSS {
+	m.HasChecksum, m.Checksum = true, checksum(m, []byte(payload))
+	return m
+}
+
+// checksum is "the standard TCP checksum [RFC0793], operating over the data covered by this mapping, along with a pseudo-header"
+// (RFC 8684 section 3.3.1).
+func checksum(d options.DSS, payload []byte) uint16 {
+	b := binary.BigEndian.AppendUint64(nil, d.DSN)
+	b = binary.BigEndian.AppendUint32(b, d.SSN)
+	b = binary.BigEndian.AppendUint16(b, d.DataLen)
+	b = append(append(b, 0, 0), payload...)
+	sum := 0
+	for i, x := range b {
+		sum += int(x) << (8 * ((i + 1) % 2))
+	}
+	return ^uint16(sum % 0xffff)
+}
+
+// checked looks at the checksum of a mapping of ours that one segment holds.
+func (s *script) checked(d options.DSS, payload []byte) {
+	require.Equal(s.t, s.sums, d.HasChecksum, "as negotiated")
+	if n := int(d.DataLen); s.sums && (len(payload) == n || d.DataFIN && len(payload) == n-1) {
+		require.Zero(s.t, (int(checksum(d, payload))-int(d.Checksum))%0xffff, "checksum of the mapping")
+	}
+}
+
 // sends is a segment of the peer's.
 func (p *peerEnd) sends(flags packet.Flags, payload string, opts ...options.Option) {
 	seg := packet.Segment{Src: p.peer, Dst: p.us, Seq: p.isn + p.next, Flags: flags, Window: p.window, Payload: []byte(payload)}
@@ -168,6 +198,9 @@ func (p *peerEnd) tell(seg packet.Segment) string {
 		if _, ok := o.Subtype(); ok {
 			d, err := options.Decode(o)
 			require.NoError(p.s.t, err)
+			if d, ok := d.(options.DSS); ok && d.HasMap && d.DataLen > 0 {
+				p.s.checked(d, seg.Payload)
+			}
 			l = append(l, p.s.option(d))
 		}
 		b = rest
@@ -208,6 +241,8 @@ func (s *script) option(o options.Option) string {
 		}
 		require.True(s.t, s.keys().CheckAddAddr(o), "HMAC of ADD_ADDR")
 		return fmt.Sprintf("ADD_ADDR %d %s", o.AddrID, addr)
+	case options.MPFail:
+		return fmt.Sprintf("MP_FAIL %d", o.DSN-s.mine.IDSN()-1)
 	case options.RemoveAddr:
 		return fmt.Sprintf("REMOVE_ADDR %v", o.IDs[:o.N])
 	case options.MPPrio:
@@ -244,6 +279,9 @@ func (s *script) dss(d options.DSS) string {
 func (s *script) open() *peerEnd {
 	s.t.Helper()
 	syn := options.MPCapable{Version: 1, Flags: options.FlagH}
+	if s.sums {
+		syn.Flags |= options.FlagA
+	}
 	key := syn
 	key.HasSender, key.SenderKey = true, uint64(s.mine)
 	if s.us == s.w.client {
