@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/netip"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -181,13 +182,14 @@ func (r *replay) config(local, remote netip.AddrPort) Config {
 	c := tcp.Config{Local: local, Remote: remote, MTU: 1500, NoDelay: true, Controller: newGroup().New(0, subflowOf())}
 	for _, x := range r.records {
 		if x.s.Src == local && x.s.Dst == remote {
-			c.ISN = x.s.Seq
+			c.ISN, c.NoTimestamps = x.s.Seq, true
 			for b := x.s.Options; len(b) > 0; {
 				o, rest, err := options.Next(b)
 				if err != nil {
 					break
 				}
 				if ts, err := options.ParseTimestamps(o); err == nil {
+					c.NoTimestamps = false
 					c.TSOffset = ts.Value - uint32(x.at/time.Millisecond) + 1
 				}
 				b = rest
@@ -210,6 +212,7 @@ func (r *replay) act(i int, x *record) {
 	end := r.written
 	if f := r.find(x.s); f != nil && f.id != 0 {
 		r.current = f.id
+		r.steer(x, f)
 		if n := len(x.s.Payload); n > 0 && (r.eng.FellBack() || !x.got.any() && len(r.order) == 1) {
 			end = max(end, uint64(x.s.Seq-f.cfg.TCP.ISN-1)+uint64(n))
 		}
@@ -240,6 +243,27 @@ func (r *replay) act(i int, x *record) {
 	}
 }
 
+// steer changes and closes subflows as the kernel's path manager did.
+func (r *replay) steer(x *record, f *played) {
+	if x.s.Flags.Has(packet.FIN) && !r.eng.FellBack() {
+		_ = r.eng.CloseFlow(r.now, f.id) // if that has not happened yet, and not the last one
+	}
+	for _, o := range x.got.signals {
+		switch o := o.(type) {
+		case options.MPPrio:
+			require.NoError(r.t, r.eng.SetBackup(r.now, f.id, o.Backup))
+		case options.RemoveAddr:
+			for _, id := range o.IDs[:o.N] {
+				for _, g := range r.order {
+					if g.id != 0 && uint8(g.params.LocalID) == id {
+						_ = r.eng.CloseFlow(r.now, g.id) // the last one stays
+					}
+				}
+			}
+		}
+	}
+}
+
 // dial makes the flow whose SYN the kernel sent.
 func (r *replay) dial(x *record) {
 	if r.flows[x.s.Src] != nil {
@@ -252,6 +276,9 @@ func (r *replay) dial(x *record) {
 		p.params = engine.FlowParams{LocalID: extapi.AddrID(x.got.join.AddrID), Backup: x.got.join.Backup}
 		j := engine.NewJoinInitiator(r.keys, x.got.join.Nonce, p.params.LocalID, x.got.join.Backup)
 		p.Flow = DialJoin(r.now, cfg, r.keys, j)
+	case r.eng != nil: // the capture was taken behind a box that strips the option
+		p.params = engine.FlowParams{LocalID: 1}
+		p.Flow = DialJoin(r.now, cfg, r.keys, engine.NewJoinInitiator(r.keys, 1, 1, false))
 	default:
 		r.engine()
 		offer := engine.CapableOffer{Carrier: extapi.CarrierWire}
@@ -393,6 +420,9 @@ func say(s packet.Segment) (l []string) {
 		if x, ok := o.(options.MPFail); ok {
 			l = append(l, fmt.Sprintf("MP_FAIL %x", x.DSN))
 		}
+		if x, ok := o.(options.MPPrio); ok {
+			l = append(l, fmt.Sprintf("MP_PRIO %t", x.Backup))
+		}
 		if x, ok := o.(options.AddAddr); ok && x.Echo {
 			l = append(l, fmt.Sprintf("echo of %d %v", x.AddrID, x.Addr))
 		}
@@ -457,7 +487,31 @@ var differences = map[string]difference{
 	// "entirely revert to a regular TCP session": our direction begins with its infinite mapping, the
 	// kernel's with none.
 	"32-mp-fail-single server": {more: "infinite mapping"},
+	// The kernel's server does not notice that nothing of what it says arrives; ours does, and says so.
+	"18-fallback-dss-stripped-from-server server": {more: "infinite mapping"},
+	// The kernel is silent about the checksum of the very first data; section 3.7 makes no difference.
+	"33-bad-csum-first server": {more: "MP_FAIL|infinite mapping"},
+	"33-bad-csum-first client": {more: "infinite mapping"},
+	// Behind the box once more.
+	"22-join-third-ack-stripped client":       {more: "MP_JOIN ACK"},
+	"38-third-ack-and-first-data-lost client": {more: "MP_CAPABLE 380b0e290e46f99d"},
+	"43-syn-blackhole client":                 {more: "MP_CAPABLE 0 flags"},
+	"21-join-syn-stripped client":             {more: "MP_JOIN SYN nonce 1|RST 1"},
+	// The kernel closes its only subflow, to which section 3.3.3 says no; ours is closed in the end, when nobody answers any more.
+	"44-all-subflows-gone-then-rejoin client": {more: "RST 0"},
+	// The kernel's listener was bound to one address; the replay's takes all.
+	"03b-add-addr-join-refused-bound-listener server": {more: "MP_JOIN SYN/ACK"},
+	// The kernel's limit of subflows is none of ours.
+	"25-tcprst-join-prohibited server": {less: "RST 3"},
+	// The kernel answers the RST with another; nobody is there any more to hear it.
+	"25-tcprst-join-prohibited client": {less: "RST 0"},
+	// What has not ended two seconds after both DATA_FINs is reset: the capture ends with the path that died.
+	"39-reinjection client": {more: "RST 0"},
+	"39-reinjection server": {more: "RST 0"},
 }
+
+// plainInTheEnd says which captures show a connection that becomes TCP.
+var plainInTheEnd = regexp.MustCompile(`fallback|mp-fail-single|bad-csum|third-ack-and-first-data|blackhole`)
 
 // Captures from both sides: what we send back to the kernel's packets is what the kernel sent, or the better
 // thing that stands above.
@@ -467,6 +521,12 @@ func TestCapturesReplayed(t *testing.T) {
 		"11-fastclose-server-unread", "12-checksum", "14-repeated-mapping-checksum", "15-fallback-syn-stripped",
 		"16-fallback-synack-stripped", "17-fallback-third-ack-stripped", "23-ipv6-add-addr-join", "27-syncookies", "32-mp-fail-single",
 		"35-third-ack-lost", "36-third-ack-lost-server-first", "37-join-third-ack-lost", "46-data-fin-on-data",
+		"03b-add-addr-join-refused-bound-listener", "04-add-addr-port", "05-mp-prio", "06-remove-addr", "07-remove-addr-id0",
+		"18-fallback-dss-stripped-from-server", "19-fallback-dss-stripped-midway", "20-dss-stripped-on-join", "21-join-syn-stripped",
+		"22-join-third-ack-stripped", "24-ipv6-add-addr-port", "24b-ipv6-add-addr-port-does-not-fit-with-timestamps",
+		"25-tcprst-join-prohibited", "26-c-flag", "30-two-add-addr", "33-bad-csum-first", "34-mp-fail-multi",
+		"38-third-ack-and-first-data-lost", "39-reinjection", "41-server-subflow-endpoint", "43-syn-blackhole",
+		"44-all-subflows-gone-then-rejoin", "45-fullmesh",
 	} {
 		for _, client := range []bool{false, true} {
 			side := map[bool]string{false: "server", true: "client"}[client]
@@ -481,14 +541,14 @@ func TestCapturesReplayed(t *testing.T) {
 				if ack != 0 {
 					require.Equal(t, ack, r.dataAck, "DATA_ACK")
 				}
-				if file != "32-mp-fail-single" {
+				if file != "32-mp-fail-single" && file != "33-bad-csum-first" {
 					require.True(t, bytes.Equal(kernelBytes(0, uint64(len(r.got))), r.got), "every byte is right")
 				}
 				if !strings.Contains(file, "fastclose") {
 					require.Equal(t, slices.ContainsFunc(r.records, func(x record) bool { return !x.mine && len(x.s.Payload) > 0 }), len(r.got) > 0)
 					require.NoError(t, r.eng.Err())
 				}
-				require.Equal(t, strings.Contains(file, "fallback") || strings.Contains(file, "fail"), r.eng.FellBack())
+				require.Equal(t, plainInTheEnd.MatchString(file), r.eng.FellBack())
 				r.end()
 				require.Equal(t, before, pool.Outstanding())
 			})
@@ -514,6 +574,6 @@ func expect(t *testing.T, prefix string, got []string, why string) {
 	}
 	require.NotEmpty(t, got, why)
 	for _, x := range got {
-		require.True(t, strings.HasPrefix(x, prefix), "%s: %s", why, x)
+		require.True(t, slices.ContainsFunc(strings.Split(prefix, "|"), func(p string) bool { return strings.HasPrefix(x, p) }), "%s: %s", why, x)
 	}
 }
