@@ -120,8 +120,11 @@ func TestWindowCountsOnlyWithADataAck(t *testing.T) {
 	s := newScript(t, false)
 	f := s.open()
 	s.write(80000)
-	for range 100 { // TCP's window slides on with what it has, and nothing says DATA_ACK
+	for i := range 100 { // TCP's window slides on with what it has, and nothing says DATA_ACK
 		f.acks(options.AddAddr{AddrID: 9, Addr: addr("10.9.9.9"), Echo: true})
+		m := s.maps(uint64(i), uint32(i+1), 1)
+		m.HasAck, m.Ack64 = false, false
+		f.sends(packet.ACK, "x", m)
 		s.wait(time.Millisecond)
 	}
 	require.EqualValues(t, 64<<10+1, f.got, "what every peer takes at first; the subflow would take more")
