@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/mptcp-go/mptcp/engine"
 	"github.com/mptcp-go/mptcp/extapi"
@@ -33,6 +34,10 @@ type Transport struct {
 	// SuperSegments says how the wire carrier may hand the kernel up to 64 KiB at once, to be split on the way out;
 	// the zero value takes the fastest way that proves to work. Other carriers do not ask.
 	SuperSegments SuperSegments
+
+	// Capture, if it is not nil, is shown every IP packet of ModeWire, before it leaves or when it has arrived. It must
+	// be quick and must not keep the packet; it is called from several goroutines at once.
+	Capture func(at time.Time, sent bool, packet []byte)
 
 	mu     sync.Mutex
 	shared *shared // made at first use
@@ -75,6 +80,7 @@ type shared struct {
 	wireMu     sync.Mutex
 	wire       *stack.Stack // our own TCP, made at first use
 	super      rawip.SuperMode
+	capture    func(time.Time, bool, []byte)
 	blackholes blackholes
 
 	tokenMu sync.Mutex
@@ -97,6 +103,7 @@ func (t *Transport) use() *shared {
 		net:       t.Network,
 		super:     rawip.SuperMode(t.SuperSegments),
 		memory:    newBudget(t.MemoryLimit),
+		capture:   t.Capture,
 		verdicts:  newVerdicts(),
 		kernels:   newVerdicts(),
 		members:   make(map[extapi.ConnID]*member),

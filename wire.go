@@ -61,9 +61,14 @@ func (s *shared) userspace() (*stack.Stack, error) {
 		return nil, net.ErrClosed
 	}
 	epoch := time.Now()
-	w, err := stack.New(epoch, func(ls link.Stack) (link.Link, error) {
-		return rawip.Open(rawip.Config{Clock: func() time.Duration { return time.Since(epoch) }, Super: s.super}, ls)
-	})
+	clock := func() time.Duration { return time.Since(epoch) }
+	open := func(ls link.Stack) (link.Link, error) {
+		return rawip.Open(rawip.Config{Clock: clock, Super: s.super}, ls)
+	}
+	if s.capture != nil {
+		open = link.Watched(clock, capturing(epoch, s.capture), open)
+	}
+	w, err := stack.New(epoch, open)
 	if err != nil {
 		return nil, permitted(err)
 	}

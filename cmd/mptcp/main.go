@@ -1,5 +1,6 @@
 // Command mptcp shows Multipath TCP at work and puts it to use: a demo, a file server and a downloader, a
-// forwarder for programs that know nothing of it, a speed test, and what this machine offers.
+// forwarder for programs that know nothing of it, a speed test, what this machine offers and what the network lets
+// through, and a look at single segments.
 package main
 
 import (
@@ -23,7 +24,8 @@ const (
 
 // env is everything that a command has of the world, so that tests can give it another one.
 type env struct {
-	args           []string // without the names of program and command
+	args           []string  // without the names of program and command
+	stdin          io.Reader // nil: there is nothing
 	stdout, stderr io.Writer
 	term           *terminal      // of stderr; nil: not a terminal, and no progress is shown
 	listening      func(net.Addr) // told once a server listens; nil: nobody asks
@@ -49,13 +51,14 @@ var commands = []command{
 	{"forward", "give multipath to programs that know only TCP", runForward},
 	{"perf", "measure speed, like iperf3", runPerf},
 	{"info", "what this machine offers", runInfo},
+	{"trace", "show a connection's segments and events, and write them for Wireshark", runTrace},
 	{"lab", "a path with delays, losses and middleboxes between two namespaces", runLab},
 }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	e := &env{stdout: os.Stdout, stderr: os.Stderr, term: openTerminal(os.Stderr)}
+	e := &env{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, term: openTerminal(os.Stderr)}
 	os.Exit(run(ctx, e, os.Args[1:]))
 }
 

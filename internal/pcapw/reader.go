@@ -1,4 +1,4 @@
-// Package pcapw reads packet captures in the classic pcap format.
+// Package pcapw reads and writes packet captures in the classic pcap format.
 package pcapw
 
 import (
