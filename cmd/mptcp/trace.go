@@ -159,7 +159,7 @@ func (t *tracer) transfer(ctx context.Context, e *env, r *recorder, u *url.URL, 
 		n, err = t.talk(ctx, e, dialer, addr, body)
 	}
 	if err == nil {
-		awaitEnd(ctx, tr)
+		awaitEnd(ctx, r)
 	}
 	return n, err
 }
@@ -168,12 +168,12 @@ func (t *tracer) transfer(ctx context.Context, e *env, r *recorder, u *url.URL, 
 const lastWords = 2 * time.Second
 
 // awaitEnd waits until both sides have closed everything.
-func awaitEnd(ctx context.Context, tr *mptcp.Transport) {
+func awaitEnd(ctx context.Context, r *recorder) {
 	ctx, cancel := context.WithTimeout(ctx, lastWords)
 	defer cancel()
 	poll := time.NewTicker(10 * time.Millisecond)
 	defer poll.Stop()
-	for len(tr.Conns()) > 0 {
+	for r.conns.Load() > 0 {
 		select {
 		case <-ctx.Done():
 			return

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mptcp-go/mptcp/extapi"
@@ -39,6 +40,7 @@ type recorder struct {
 	printer *segmentPrinter
 	failure error // of writing, the first
 	done    chan struct{}
+	conns   atomic.Int64 // that have not ended
 
 	mu      sync.Mutex
 	some    sync.Cond
@@ -74,6 +76,7 @@ func (r *recorder) capture(at time.Time, sent bool, packet []byte) {
 
 // trace is for Config.Trace.
 func (r *recorder) trace(_ context.Context, info extapi.ConnInfo) extapi.Tracer {
+	r.conns.Add(1)
 	return &connTracer{r, info.ID, info.Established}
 }
 
@@ -96,7 +99,10 @@ func (t *connTracer) Trace(now time.Duration, ev extapi.Event) {
 }
 
 // Close implements extapi.Tracer.
-func (t *connTracer) Close() error { return nil }
+func (t *connTracer) Close() error {
+	t.r.conns.Add(-1)
+	return nil
+}
 
 func (r *recorder) put(x record) {
 	r.mu.Lock()
