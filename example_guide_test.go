@@ -338,6 +338,13 @@ func Example_tuning() {
 	defer l.Close()
 }
 
+// Every packet of ModeWire passes by: here they are only counted.
+func Example_capture() {
+	var seen atomic.Int64
+	t := &mptcp.Transport{Capture: func(at time.Time, sent bool, packet []byte) { seen.Add(1) }}
+	defer t.Close()
+}
+
 // The last byte has arrived when Flush returns: the peer's DATA_ACK says so, not a proxy's ACK.
 func Example_flush() {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)

@@ -51,6 +51,7 @@ var commands = []command{
 	{"forward", "give multipath to programs that know only TCP", runForward},
 	{"perf", "measure speed, like iperf3", runPerf},
 	{"info", "what this machine offers", runInfo},
+	{"check", "what the network lets through of Multipath TCP, path by path", runCheck},
 	{"trace", "show a connection's segments and events, and write them for Wireshark", runTrace},
 	{"lab", "a path with delays, losses and middleboxes between two namespaces", runLab},
 }

@@ -83,6 +83,7 @@ var clockOwners = map[string]string{
 	"cmd":                   "programs",
 	"examples":              "programs",
 	"internal/wire/rawip":   "stamps the arrival of packets",
+	"internal/wire/check":   "waits for what servers and networks do",
 	"internal/wire/stack":   "handshakes and TIME-WAIT, while no connection of the driver's has them",
 	"internal/testpeer":     "tests against real sockets",
 	"internal/nettest":      "tests against real sockets",
