@@ -110,9 +110,11 @@ func (t *tracer) run(ctx context.Context, e *env, u *url.URL, addr string) (err 
 	}
 	n, err := t.transfer(ctx, e, r, u, addr, body)
 	packets, lost, failure := r.close()
-	if t.mode == "wire" {
+	switch {
+	case err != nil && packets == 0 && n == 0: // it did not begin
+	case t.mode == "wire":
 		fmt.Fprintf(e.stderr, "%d segments, %s received\n", packets, formatSize(n))
-	} else {
+	default:
 		fmt.Fprintf(e.stderr, "%s received; the segments are the kernel's\n", formatSize(n))
 	}
 	if lost > 0 {

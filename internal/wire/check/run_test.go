@@ -156,6 +156,7 @@ func TestBoxes(t *testing.T) {
 		"strip ADD_ADDR": {named(t, "strip-add-addr"), []want{{CheckAddAddr, Failed, "ADD_ADDR was sent 3 times and not echoed"}}},
 		// M12, M15, M19, M23, M25
 		"SACK left as it was": {onpath.Renumber{Forward: 1 << 31, Back: 1 << 31, LeaveSACK: true}.Element(), []want{{CheckNumbers, Failed, "forgets SACK"}}},
+		"strip SACK blocks":   {named(t, "strip-kind=5"), []want{{CheckNumbers, Note, "a box takes SACK off"}}},
 		"no holes":            {named(t, "no-holes"), []want{{CheckNumbers, Note, "nothing tells of data behind a gap"}}},
 		"early ACK":           {named(t, "early-ack"), []want{{CheckAnswers, Failed, "a proxy acknowledges data before the server has it"}}},
 		"strip window scale":  {named(t, "strip-kind=3"), []want{{CheckOptions, Note, "without window scaling"}}},

@@ -27,6 +27,7 @@ type Seen struct {
 	isn, peerISN uint32
 	idsn         uint64 // of our data; with keyed
 	keyed        bool
+	closing      bool // our FIN or RST has left
 }
 
 // Handshake is the part of Seen that is about SYNs and their answer.
@@ -50,12 +51,10 @@ type Data struct {
 	DataAcked int64  // bytes of the data sequence that a DATA_ACK covers, a DATA_FIN among them; -1: there was no DATA_ACK
 	Lagged    int    // segments that acknowledge new payload, and have no DATA_ACK
 	DSS       int    // the peer's segments with DSS, SYN/ACK aside
-	Bare      int    // and without any MPTCP option
 	Mapped    int    // segments with payload and a mapping
 	Plain     int    // segments with payload and without a mapping
 	Elsewhere int    // mappings that do not touch the payload they came with
 	Checksums int    // mappings with a checksum
-	FIN       bool   // the peer's
 	TTLs      []uint8
 
 	maps, bare []span // of payload that has mappings, and of segments that have none
@@ -166,6 +165,7 @@ func (v *Seen) sent(s *packet.Segment) {
 		}
 		return
 	}
+	v.closing = v.closing || s.Flags&(packet.FIN|packet.RST) != 0
 	if d.join != nil && d.join.Form == options.JoinAck {
 		v.ThirdSent = true
 	}
@@ -223,7 +223,7 @@ func (v *Seen) received(s *packet.Segment) {
 		if v.Answer == NoAnswer {
 			v.Answer = Reset
 		} else {
-			v.Broken = true
+			v.Broken = v.Broken || !v.closing
 		}
 		return
 	case s.Flags.Has(packet.SYN):
@@ -231,12 +231,8 @@ func (v *Seen) received(s *packet.Segment) {
 		return
 	}
 	v.Fourth = v.Fourth || v.ThirdSent
-	v.FIN = v.FIN || s.Flags.Has(packet.FIN)
-	switch {
-	case d.dss != nil:
+	if d.dss != nil {
 		v.DSS++
-	case !d.any:
-		v.Bare++
 	}
 	v.ack(s, &d)
 	v.payload(s, &d)

@@ -171,7 +171,7 @@ func (f *Facts) total() *Seen {
 		return &t
 	}
 	t.Sent, t.Acked, t.DataSent, t.DataAcked = t.Sent+j.Sent, t.Acked+j.Acked, max(t.DataSent, j.DataSent), max(t.DataAcked, j.DataAcked)
-	t.Lagged, t.DSS, t.Bare = t.Lagged+j.Lagged, t.DSS+j.DSS, t.Bare+j.Bare
+	t.Lagged, t.DSS = t.Lagged+j.Lagged, t.DSS+j.DSS
 	t.Mapped, t.Plain, t.Elsewhere, t.Checksums = t.Mapped+j.Mapped, t.Plain+j.Plain, t.Elsewhere+j.Elsewhere, t.Checksums+j.Checksums
 	t.FailSent, t.FailReceived = t.FailSent || j.FailSent, t.FailReceived || j.FailReceived
 	t.unmapped = j.Unmapped()

@@ -85,6 +85,9 @@ func (v *verdict) numbers() {
 	case p.Strange > 0:
 		v.add(CheckNumbers, Failed, fmt.Sprintf("%d SACK blocks name bytes that were never sent: a firewall rewrites the initial sequence number and forgets SACK", p.Strange),
 			"Switch its sequence number randomization off, or update it: every loss costs a timeout on this path.")
+	case p.Hints > 0 && p.SACK && p.SACKs == 0:
+		v.add(CheckNumbers, Note, "an acknowledgment tells of a gap, and no SACK says which: a box takes SACK off, though it lets it be agreed on",
+			"Losses cost more on this path. Have the box pass TCP option 5.")
 	case p.Hints > 0:
 		v.add(CheckNumbers, OK, about, "")
 	case p.Filled:
