@@ -149,3 +149,21 @@ func TestCheckReport(t *testing.T) {
 		require.LessOrEqual(t, len(l), checkWidth+1)
 	}
 }
+
+// Each path has a line of its own on a terminal; with -json there is none.
+func TestCheckProgress(t *testing.T) {
+	paths := []*checkPath{
+		{Interface: "eth0", Local: netip.MustParseAddr("10.0.0.1"), Remote: netip.MustParseAddrPort("192.0.2.1:80")},
+		{Local: netip.MustParseAddr("::1"), Remote: netip.MustParseAddrPort("[::1]:80")},
+	}
+	var screen, stdout buffer
+	e := &env{stdout: &stdout, term: &terminal{w: &screen, width: 80}}
+	p := newCheckProgress(e, false, paths)
+	p.show(1, "TCP")
+	p.show(0, "MP_JOIN")
+	require.Contains(t, screen.String(), "eth0 10.0.0.1 > 192.0.2.1:80: MP_JOIN\x1b[K\n\r::1 > [::1]:80: TCP")
+	before := screen.String()
+	newCheckProgress(e, true, paths).show(0, "TCP")
+	require.Equal(t, before, screen.String())
+	require.Empty(t, stdout.String())
+}
