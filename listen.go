@@ -76,7 +76,7 @@ func (lc *ListenConfig) listen(ctx context.Context, network, address string) (*L
 	var nl net.Listener
 	var wl *wireListener
 	if s.Mode == ModeWire && !off {
-		wl, err = h.listenWire(a.network, local, own.Backlog)
+		wl, err = h.listenWire(a.network, local, own.Backlog, s)
 		nl = wl
 	} else {
 		nl, err = h.net.Listen(ctx, ListenSpec{Network: a.network, Local: local, KernelMPTCP: !off, Control: t.Control})

@@ -42,6 +42,28 @@ func (m *member) draw() error {
 	return err
 }
 
+// take gives m the key that a stateless answer to a SYN was made of; 0: one is drawn.
+func (m *member) take(key engine.Key) error {
+	if key == 0 {
+		return m.draw()
+	}
+	m.s.tokenMu.Lock()
+	defer m.s.tokenMu.Unlock()
+	if !m.s.tokens.Enter(key, m) {
+		return engine.ErrTokens
+	}
+	m.key = key
+	return nil
+}
+
+// taken says whether a new connection cannot have this token.
+func (s *shared) taken(token uint32) bool {
+	s.tokenMu.Lock()
+	defer s.tokenMu.Unlock()
+	_, ok := s.tokens.Lookup(token)
+	return ok || s.tokens.Len() >= maxTokens
+}
+
 // lookup finds the connection that a join's token names, whichever listener the join came through.
 func (s *shared) lookup(token uint32) (*driver.Conn, bool) {
 	s.tokenMu.Lock()

@@ -143,7 +143,7 @@ func firstPath(c extapi.Candidate, role extapi.Role) engine.FlowParams {
 func (b *multi) seed(ctx context.Context, client bool) stack.Seed {
 	s := b.s
 	return stack.Seed{
-		Offer: engine.CapableOffer{Checksum: s.Checksum},
+		Offer: wireOffer(s),
 		Key:   b.m.key,
 		Driver: driver.Params{
 			ID: b.m.id, Engine: b.engine(client), JoinTimeout: s.JoinTimeout,
@@ -154,6 +154,9 @@ func (b *multi) seed(ctx context.Context, client bool) stack.Seed {
 		TCP: wireTCP(s), Congestion: wireCongestion(s),
 	}
 }
+
+// wireOffer is what the settings say of Multipath TCP's handshake.
+func wireOffer(s *settings) engine.CapableOffer { return engine.CapableOffer{Checksum: s.Checksum} }
 
 // wireTCP is what the settings say of every subflow of our own TCP.
 func wireTCP(s *settings) tcp.Config {

@@ -28,8 +28,9 @@ type wireListener struct {
 	done  chan struct{}
 }
 
-// listenWire takes a port of our own TCP. backlog is the program's; 0: the default.
-func (s *shared) listenWire(network string, local netip.AddrPort, backlog int) (*wireListener, error) {
+// listenWire takes a port of our own TCP. backlog is the program's; 0: the default. set is the listener's, which holds
+// for all connections in what a SYN cookie agrees to.
+func (s *shared) listenWire(network string, local netip.AddrPort, backlog int, set *settings) (*wireListener, error) {
 	own, err := s.userspace()
 	if err != nil {
 		return nil, err
@@ -38,9 +39,10 @@ func (s *shared) listenWire(network string, local netip.AddrPort, backlog int) (
 		backlog = defaultBacklog
 	}
 	w := &wireListener{h: s, ready: make(chan struct{}), queue: make(chan *arrival, backlog), done: make(chan struct{})}
+	cfg := stack.ListenConfig{Backlog: backlog, TCP: wireTCP(set), Offer: wireOffer(set)}
 	port := local.Port()
 	for i, a := range families(network, local.Addr()) {
-		p, err := own.Listen(netip.AddrPortFrom(a, port), backlog, w)
+		p, err := own.Listen(netip.AddrPortFrom(a, port), cfg, w)
 		if err != nil && i > 0 && isNoFamily(err) {
 			continue // a host with one family
 		}
@@ -89,15 +91,15 @@ func (w *wireListener) listener() *Listener {
 }
 
 // Seed implements stack.Greeter.
-func (w *wireListener) Seed(local, remote netip.AddrPort, capable bool) (stack.Seed, error) {
+func (w *wireListener) Seed(r stack.Request) (stack.Seed, error) {
 	l := w.listener()
 	if l == nil {
 		return stack.Seed{}, stack.ErrLater // Listen has not returned
 	}
-	if !capable {
+	if !r.Capable {
 		return w.plainSeed(l.s), nil
 	}
-	s, err := l.settingsFor(local, remote)
+	s, err := l.settingsFor(r.Local, r.Remote)
 	if err != nil {
 		return stack.Seed{}, err
 	}
@@ -105,7 +107,7 @@ func (w *wireListener) Seed(local, remote netip.AddrPort, capable bool) (stack.S
 	if err != nil {
 		return stack.Seed{}, err
 	}
-	if err := m.draw(); err != nil {
+	if err := m.take(r.Key); err != nil {
 		m.discard()
 		if noTokens(err) {
 			return w.plainSeed(l.s), nil
@@ -113,8 +115,8 @@ func (w *wireListener) Seed(local, remote netip.AddrPort, capable bool) (stack.S
 		return stack.Seed{}, err
 	}
 	w.h.addrs.start()
-	b := newMulti(m, s, local, remote)
-	b.port, b.list, b.control = local.Port(), l.lc.Announce, l.control
+	b := newMulti(m, s, r.Local, r.Remote)
+	b.port, b.list, b.control = r.Local.Port(), l.lc.Announce, l.control
 	seed := b.seed(l.ctx, false)
 	seed.Path = firstPath(b.describe(extapi.Candidate{}), extapi.RoleDefault)
 	seed.Discard, seed.Owner = m.discard, b
@@ -134,12 +136,18 @@ func (w *wireListener) plainSeed(s *settings) stack.Seed {
 	}
 }
 
+// Taken implements stack.Greeter.
+func (w *wireListener) Taken(token uint32) bool { return w.h.taken(token) }
+
 // Lookup implements stack.Greeter.
 func (w *wireListener) Lookup(token uint32) (*driver.Conn, bool) { return w.h.lookup(token) }
 
 // Welcome implements stack.Greeter.
 func (w *wireListener) Welcome(d *driver.Conn, r wire.Result, owner any) {
 	b, _ := owner.(*multi)
+	if b != nil {
+		b.m.driver.Store(d) // joins may come before the program hears of it
+	}
 	select {
 	case w.queue <- &arrival{Conn: d, b: b, result: r}:
 	default:

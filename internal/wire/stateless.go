@@ -59,15 +59,32 @@ func (s Stateless) Offer(_ time.Duration, syn *packet.Segment, dst []byte, budge
 	return fit(dst, c.WithKey(k).SynAck(), budget), true
 }
 
-// Resume makes a flow of the third segment of a handshake that was answered with a cookie, where
-// tcp.Listener says Restore. The caller passes the segment to HandleSegment next; what the flow then settles
-// on has a key that the caller enters into its token table (engine.Tokens.Enter).
-func (s Stateless) Resume(now time.Duration, cfg Config, ack *packet.Segment, k tcp.Cookie) *Flow {
-	h := handshake{role: rolePlain, why: extapi.FallbackPeer}
+// Key is our key in the third segment of a handshake that was answered with a cookie, where it brings back the
+// one that Offer made. False: the connection is plain TCP.
+func (s Stateless) Key(ack *packet.Segment) (engine.Key, bool) {
 	var r received
 	r.parse(ack.Options)
+	return s.returned(ack, &r)
+}
+
+func (s Stateless) returned(ack *packet.Segment, r *received) (engine.Key, bool) {
 	key := s.key(ack, ack.Seq-1)
-	if r.hasCapable && r.capable.HasReceiver && engine.Key(r.capable.ReceiverKey) == key && key != 0 {
+	return key, key != 0 && r.hasCapable && r.capable.HasReceiver && engine.Key(r.capable.ReceiverKey) == key
+}
+
+// Resume makes a flow of the third segment of a handshake that was answered with a cookie, where
+// tcp.Listener says Restore. The caller passes the segment to HandleSegment next, and has entered Key into
+// its token table (engine.Tokens.Enter). If that was not possible, plain says why the connection is plain TCP;
+// else it is FallbackNone.
+func (s Stateless) Resume(now time.Duration, cfg Config, ack *packet.Segment, k tcp.Cookie, plain extapi.FallbackReason) *Flow {
+	h := handshake{role: rolePlain, why: plain}
+	var r received
+	r.parse(ack.Options)
+	switch key, ok := s.returned(ack, &r); {
+	case plain != extapi.FallbackNone:
+	case !ok:
+		h.why = extapi.FallbackPeer
+	default:
 		// What the SYN asked for is not remembered, but the third message repeats what was agreed.
 		c := engine.Capable{Offer: s.Want, Local: key, Checksum: s.Want.Checksum || r.capable.Flags&options.FlagA != 0}
 		h = handshake{role: roleCapable, capable: c}

@@ -564,7 +564,7 @@ func (h *host) listening(s *packet.Segment, p pool.Ref) {
 	case tcp.Restore:
 		f := h.flow(s.Dst, s.Src)
 		f.first = true
-		f.Flow = h.state.Resume(h.w.now, h.config(f), s, k)
+		f.Flow = h.state.Resume(h.w.now, h.config(f), s, k, extapi.FallbackNone)
 		h.enrol(f)
 		f.HandleSegment(h.w.now, s, p)
 		r, ok := f.Settled()

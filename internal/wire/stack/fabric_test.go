@@ -15,6 +15,13 @@ type fabric struct {
 	mu    sync.Mutex
 	hosts []*host
 	lose  func(s *packet.Segment) bool // called for every segment, in turn; nil: nothing is lost
+	delay time.Duration                // from host to host
+}
+
+// parcel is a packet on its way.
+type parcel struct {
+	b   []byte
+	due time.Time
 }
 
 // watch shows every segment to f, which says whether it gets lost.
@@ -30,7 +37,7 @@ type host struct {
 	stack link.Stack
 	epoch time.Time
 	addrs []netip.Addr
-	in    chan []byte
+	in    chan parcel
 	done  chan struct{}
 	gone  sync.WaitGroup
 
@@ -43,7 +50,7 @@ type host struct {
 // boot makes a host with a stack.
 func (f *fabric) boot(addrs ...netip.Addr) *Stack {
 	h := &host{
-		f: f, epoch: time.Now(), addrs: addrs, in: make(chan []byte, 4096), done: make(chan struct{}),
+		f: f, epoch: time.Now(), addrs: addrs, in: make(chan parcel, 4096), done: make(chan struct{}),
 		flows: make(map[[2]netip.AddrPort]*hostFlow), ports: make(map[netip.AddrPort]*hostPort), next: 40000,
 	}
 	s, err := New(h.epoch, func(s link.Stack) (link.Link, error) {
@@ -67,10 +74,16 @@ func (h *host) receive() {
 		select {
 		case <-h.done:
 			return
-		case b := <-h.in:
-			h.take(b)
-			for len(h.in) > 0 {
-				h.take(<-h.in)
+		case p := <-h.in:
+			time.Sleep(time.Until(p.due))
+			h.take(p.b)
+			for range len(h.in) {
+				p = <-h.in
+				if time.Until(p.due) > 0 {
+					h.stack.Flush(time.Since(h.epoch))
+					time.Sleep(time.Until(p.due))
+				}
+				h.take(p.b)
 			}
 			h.stack.Flush(time.Since(h.epoch))
 		}
@@ -120,12 +133,17 @@ func (h *host) Send(batch []packet.Segment) (int, error) {
 		if to == nil || lost {
 			continue
 		}
-		select {
-		case to.in <- b:
-		default: // its queue is full
-		}
+		to.arrive(b)
 	}
 	return len(batch), nil
+}
+
+// arrive puts a packet on its way to h.
+func (h *host) arrive(b []byte) {
+	select {
+	case h.in <- parcel{b, time.Now().Add(h.f.delay)}:
+	default: // its queue is full
+	}
 }
 
 func (h *host) Route(local, remote netip.Addr, _ string) (link.Route, error) {

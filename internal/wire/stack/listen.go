@@ -19,11 +19,20 @@ import (
 // ErrLater is a Greeter's answer as long as it is not ready for connections.
 var ErrLater = errors.New("stack: not ready for connections")
 
+// Request is a connection that somebody asks for.
+type Request struct {
+	Local, Remote netip.AddrPort
+	Capable       bool       // with Multipath TCP, so that a key is needed
+	Key           engine.Key // this side's, which the peer has already; 0: there is none yet
+}
+
 // Greeter decides about the connections that come to a Listener. Its methods must not block.
 type Greeter interface {
-	// Seed is what a connection is to be made from. capable says that the peer asks for Multipath TCP, so that
-	// a key is needed. An error refuses it; with ErrLater the SYN is dropped, so that it comes again.
-	Seed(local, remote netip.AddrPort, capable bool) (Seed, error)
+	// Seed is what a connection is to be made from. An error refuses it; with ErrLater the SYN is dropped, so that it
+	// comes again. Where the request's key cannot be taken, the seed is that of a plain connection.
+	Seed(Request) (Seed, error)
+	// Taken says that no connection can be told from others by this token.
+	Taken(token uint32) bool
 	// Lookup finds the connection that a token names.
 	Lookup(token uint32) (*driver.Conn, bool)
 	// Welcome takes a connection whose handshake is done.
@@ -31,19 +40,37 @@ type Greeter interface {
 	Welcome(d *driver.Conn, r wire.Result, owner any)
 }
 
-// Listener takes the connections and joins that come to a port.
-type Listener struct {
-	s   *Stack
-	g   Greeter
-	lp  link.Port
-	tcp *tcp.Listener
-	mu  sync.Mutex // guards tcp
+// ListenConfig is how a Listener is to be.
+type ListenConfig struct {
+	Backlog int                 // connections that wait while they are handed over; 0: tcp's default
+	SYNs    int                 // handshakes under way before SYNs are answered with cookies; 0: tcp's default
+	TCP     tcp.Config          // what an answer with a cookie agrees to, which knows no Seed: options, receive buffer
+	Offer   engine.CapableOffer // likewise of Multipath TCP
 }
 
+// Listener takes the connections and joins that come to a port.
+type Listener struct {
+	s         *Stack
+	g         Greeter
+	cfg       ListenConfig
+	lp        link.Port
+	stateless wire.Stateless
+
+	mu  sync.Mutex // guards what follows
+	tcp *tcp.Listener
+	mtu int // the smallest of the routes to those who have come
+}
+
+// defaultMTU is announced with a cookie as long as no route is known.
+const defaultMTU = 1500
+
 // Listen takes a local port: see link.Link.
-func (s *Stack) Listen(local netip.AddrPort, backlog int, g Greeter) (*Listener, error) {
-	l := &Listener{s: s, g: g}
-	l.tcp = tcp.NewListener(tcp.ListenConfig{Secret: s.secret, Backlog: backlog})
+func (s *Stack) Listen(local netip.AddrPort, cfg ListenConfig, g Greeter) (*Listener, error) {
+	cfg.TCP.MTU = defaultMTU
+	l := &Listener{s: s, g: g, cfg: cfg, stateless: wire.Stateless{Secret: s.secret[:], Want: cfg.Offer, Taken: g.Taken}}
+	l.tcp = tcp.NewListener(tcp.ListenConfig{
+		Conn: cfg.TCP, Secret: s.secret, SYNs: cfg.SYNs, Backlog: cfg.Backlog, Stateless: l.stateless,
+	})
 	var err error
 	l.mu.Lock() // segments wait until lp is set
 	l.lp, err = s.link.Listen(local, l)
@@ -57,93 +84,141 @@ func (l *Listener) Local() netip.AddrPort { return l.lp.Local() }
 // Close stops listening. Connections live on.
 func (l *Listener) Close() error { return l.lp.Close() }
 
-// HandleSegment takes a segment that belongs to no flow.
-func (l *Listener) HandleSegment(at time.Duration, s *packet.Segment, _ pool.Ref) {
+// Counters are what the listener has counted so far.
+func (l *Listener) Counters() tcp.ListenCounters {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.tcp.Counters
+}
+
+// HandleSegment takes a segment that belongs to no flow. A join does not count among the handshakes under way, so
+// that a flood of SYNs does not shut it out: who sends it knows a token, "32 bits of which gives sufficient
+// protection against blind state exhaustion attacks; therefore, there is no need to provide mechanisms to allow a
+// responder to operate statelessly at the MP_JOIN stage" (RFC 8684 section 3.2), and every connection bounds its own.
+func (l *Listener) HandleSegment(at time.Duration, s *packet.Segment, buf pool.Ref) {
 	now := max(at, l.s.now())
+	var o wire.Opening
+	if s.Flags&(packet.SYN|packet.ACK|packet.RST|packet.FIN) == packet.SYN {
+		if o = wire.Open(s); o.Asks == wire.AsksJoin {
+			l.join(now, s, o)
+			return
+		}
+	}
 	var out packet.Segment
 	var options [packet.MaxOptions]byte
 	out.Options = options[:0]
 	l.mu.Lock()
-	verdict, _ := l.tcp.HandleSegment(now, s, &out)
+	verdict, cookie := l.tcp.HandleSegment(now, s, &out)
 	l.mu.Unlock()
 	switch verdict {
 	case tcp.Reply:
 		l.s.send(&out)
 	case tcp.Admit:
-		if reply, ok := l.admit(now, s); !ok {
-			l.failed()
-			if reply.Flags != 0 {
-				l.s.send(&reply)
-			}
-		}
+		l.admit(now, s, o)
+	case tcp.Restore:
+		l.restore(now, s, buf, cookie)
 	}
 }
 
 // HandleICMP has nobody to tell: a SYN/ACK that does not arrive is given up in time.
 func (l *Listener) HandleICMP(time.Duration, *packet.ICMPError) {}
 
-func (l *Listener) failed() {
+// admitted ends the place of a SYN among the handshakes under way. The program's own backlog counts what waits for it.
+func (l *Listener) admitted(ok bool) {
 	l.mu.Lock()
-	l.tcp.Failed()
-	l.mu.Unlock()
+	defer l.mu.Unlock()
+	if !ok {
+		l.tcp.Failed()
+		return
+	}
+	l.tcp.Established()
+	l.tcp.Accepted()
 }
 
-// established takes a handshake off the list. The program's own backlog counts what waits for it.
-func (l *Listener) established() {
+// restored ends the place of a connection made of a cookie among those that wait.
+func (l *Listener) restored(bool) {
 	l.mu.Lock()
-	l.tcp.Established()
 	l.tcp.Accepted()
 	l.mu.Unlock()
 }
 
-// admit makes a port of a SYN; or says what to answer.
-func (l *Listener) admit(now time.Duration, s *packet.Segment) (reply packet.Segment, ok bool) {
-	o := wire.Open(s)
-	if o.Asks == wire.AsksJoin {
-		return l.admitJoin(now, s, o)
+// admit makes a port of a SYN, or answers it.
+func (l *Listener) admit(now time.Duration, s *packet.Segment, o wire.Opening) {
+	req := Request{Local: s.Dst, Remote: s.Src, Capable: o.Asks == wire.AsksCapable}
+	p := l.greet(now, s, req, l.admitted, func(cfg wire.Config, seed *Seed) *wire.Flow {
+		capable, multipath := o.Negotiate(seed.Offer)
+		switch {
+		case seed.Plain != extapi.FallbackNone:
+			return wire.AcceptPlain(now, cfg, seed.Plain, s)
+		case multipath:
+			return wire.Accept(now, cfg, capable.WithKey(seed.Key), s)
+		}
+		return wire.AcceptPlain(now, cfg, extapi.FallbackPeer, s)
+	})
+	if p != nil {
+		p.leave(now)
 	}
-	seed, err := l.g.Seed(s.Dst, s.Src, o.Asks == wire.AsksCapable)
-	if errors.Is(err, ErrLater) {
-		return packet.Segment{}, false
+}
+
+// restore makes a port of the third segment of a handshake of which nothing was remembered; it may bring data.
+func (l *Listener) restore(now time.Duration, s *packet.Segment, buf pool.Ref, k tcp.Cookie) {
+	req := Request{Local: s.Dst, Remote: s.Src}
+	if req.Key, req.Capable = l.stateless.Key(s); !req.Capable {
+		req.Key = 0
 	}
+	p := l.greet(now, s, req, l.restored, func(cfg wire.Config, seed *Seed) *wire.Flow {
+		cfg.TCP = agreed(cfg.TCP, &l.cfg.TCP)
+		return l.stateless.Resume(now, cfg, s, k, seed.Plain)
+	})
+	if p == nil {
+		return
+	}
+	p.take(now, s, buf)
+	p.leave(now)
+}
+
+// agreed is cfg with what the answer with a cookie has agreed to.
+func agreed(cfg tcp.Config, to *tcp.Config) tcp.Config {
+	cfg.RecvBuffer, cfg.NoTimestamps, cfg.NoSACK, cfg.NoScale, cfg.ECN = to.RecvBuffer, to.NoTimestamps, to.NoSACK, to.NoScale, to.ECN
+	return cfg
+}
+
+// greet makes a locked port of the first segment of a connection, and a flow with open; nil: it has been answered or
+// dropped. done hears, once, whether a connection has come of it.
+func (l *Listener) greet(now time.Duration, s *packet.Segment, req Request, done func(ok bool), open func(wire.Config, *Seed) *wire.Flow) *port {
+	seed, err := l.g.Seed(req)
 	if err != nil {
-		reply, _ = wire.Reject(s, engine.ResetProhibited, false)
-		return reply, false
+		done(false)
+		if !errors.Is(err, ErrLater) {
+			l.s.reject(now, s, engine.ResetProhibited, false)
+		}
+		return nil
 	}
 	p, ok := l.port(s)
 	if !ok {
+		done(false)
 		discard(&seed)
-		return packet.Segment{}, false
+		return nil
 	}
 	seed.Offer.Carrier = extapi.CarrierWire
 	c := l.s.newConn(seed, s.Dst)
-	cfg := c.config(now, p, s.Dst, s.Src, p.mtu())
-	capable, multipath := o.Negotiate(seed.Offer)
-	switch {
-	case seed.Plain != extapi.FallbackNone:
-		p.flow = wire.AcceptPlain(now, cfg, seed.Plain, s)
-	case multipath:
-		p.flow = wire.Accept(now, cfg, capable.WithKey(seed.Key), s)
-	default:
-		p.flow = wire.AcceptPlain(now, cfg, extapi.FallbackPeer, s)
-	}
+	p.flow = open(c.config(now, p, s.Dst, s.Src, p.mtu()), &seed)
 	p.settle = func(now time.Duration, r wire.Result) *driver.Conn {
 		if r.Err == nil {
 			d := c.begin(now, p)
 			p.after = func() {
-				l.established()
+				done(true)
 				l.g.Welcome(d, r, seed.Owner)
 			}
 			return d
 		}
 		p.after = func() {
-			l.failed()
+			done(false)
 			discard(&seed)
 		}
 		return nil
 	}
-	p.leave(now)
-	return packet.Segment{}, true
+	return p
 }
 
 func discard(seed *Seed) {
@@ -152,21 +227,21 @@ func discard(seed *Seed) {
 	}
 }
 
-// admitJoin makes a port of a SYN with MP_JOIN. The checks that cost little come first, the HMACs last (RFC 8684
-// section 3.2).
-func (l *Listener) admitJoin(now time.Duration, s *packet.Segment, o wire.Opening) (reply packet.Segment, ok bool) {
+// join makes a port of a SYN with MP_JOIN, or answers it. The checks that cost little come first, the HMACs last (RFC
+// 8684 section 3.2).
+func (l *Listener) join(now time.Duration, s *packet.Segment, o wire.Opening) {
 	d, found := l.g.Lookup(o.Join.Token)
 	c := l.s.find(d)
 	if !found || c == nil {
-		reply, _ = wire.Reject(s, engine.ResetProtocol, false)
-		return reply, false
+		l.s.reject(now, s, engine.ResetProtocol, false)
+		return
 	}
 	if !d.Established() {
-		return packet.Segment{}, false // it has overtaken the end of the first handshake: the SYN comes again
+		return // it has overtaken the end of the first handshake: the SYN comes again
 	}
 	nonce, err := d.Nonce()
 	if err != nil {
-		return packet.Segment{}, false
+		return
 	}
 	var j *engine.JoinResponder
 	var fp engine.FlowParams
@@ -174,52 +249,51 @@ func (l *Listener) admitJoin(now time.Duration, s *packet.Segment, o wire.Openin
 		j, fp, err = e.AcceptJoin(now, o.Join, s.Dst, s.Src, uint32(nonce))
 	})
 	if err != nil {
-		return refusal(s, err), false
+		l.s.refuse(now, s, err)
+		return
 	}
 	withdraw := func() { d.Update(func(now time.Duration, e *engine.Conn) { e.JoinRefused(now) }) }
 	p, ok := l.port(s)
 	if !ok {
 		withdraw()
-		return packet.Segment{}, false
+		return
 	}
 	p.flow, err = wire.AcceptJoin(now, c.config(now, p, s.Dst, s.Src, p.mtu()), d.Keys(), j, s)
 	if err != nil {
 		p.bury()
 		p.mu.Unlock()
 		withdraw()
-		return refusal(s, err), false
+		l.s.refuse(now, s, err)
+		return
 	}
 	p.settle = func(now time.Duration, r wire.Result) *driver.Conn {
-		var entered *driver.Conn
 		if r.Err == nil {
-			entered = c.adopt(now, d, p, fp)
+			return c.adopt(now, d, p, fp)
 		}
-		p.after = func() {
-			if r.Err != nil {
-				l.failed()
-				withdraw()
-				return
-			}
-			l.established()
-		}
-		return entered
+		p.after = withdraw
+		return nil
 	}
 	p.leave(now)
-	return packet.Segment{}, true
 }
 
-// refusal is the RST that says why a join is not wanted.
-func refusal(s *packet.Segment, err error) packet.Segment {
+// refuse answers a join that is not wanted with the reason.
+func (s *Stack) refuse(now time.Duration, seg *packet.Segment, err error) {
 	reason, transient := engine.ResetUnspecified, false
 	var r *engine.ResetError
 	if errors.As(err, &r) {
 		reason, transient = r.Reason, r.Transient
 	}
-	reply, _ := wire.Reject(s, reason, transient)
-	return reply
+	s.reject(now, seg, reason, transient)
 }
 
-// port makes a port for a SYN, locked.
+// reject answers a segment with a RST that says why, unless many have left lately.
+func (s *Stack) reject(now time.Duration, seg *packet.Segment, reason engine.ResetReason, transient bool) {
+	if rst, ok := wire.Reject(seg, reason, transient); ok && s.resets.allow(now) {
+		s.send(&rst)
+	}
+}
+
+// port makes a port for a segment, locked.
 func (l *Listener) port(s *packet.Segment) (*port, bool) {
 	route, err := l.s.link.Route(s.Dst.Addr(), s.Src.Addr(), "")
 	if err != nil {
@@ -228,6 +302,10 @@ func (l *Listener) port(s *packet.Segment) (*port, bool) {
 	p := &port{s: l.s, route: route, listener: l}
 	p.mu.Lock()
 	l.mu.Lock()
+	if l.mtu == 0 || route.MTU < l.mtu {
+		l.mtu = route.MTU
+		l.tcp.SetMTU(route.MTU)
+	}
 	lp := l.lp
 	l.mu.Unlock()
 	if p.lf, err = lp.Accept(s.Dst, s.Src, 0, p); err != nil || !l.s.watch(p) {

@@ -63,29 +63,33 @@ func (p *port) enter(at time.Duration) (*driver.Conn, time.Duration) {
 
 // HandleSegment takes a segment from the link.
 func (p *port) HandleSegment(at time.Duration, s *packet.Segment, buf pool.Ref) {
-	var payload pool.Ref
-	if len(s.Payload) > 0 {
-		payload = pool.Ref{C: buf.C, B: s.Payload}.Retain()
-	}
 	d, now := p.enter(at)
 	if d == nil && (p.over || p.reopened(now, s)) {
 		p.mu.Unlock()
-		payload.Release()
 		if l := p.listener; l != nil && !p.s.isClosed() {
 			l.HandleSegment(at, s, buf)
 		}
 		return
 	}
-	if s.Flags.Has(packet.ACK) && p.lf != nil {
-		p.lf.Acked(s.Ack)
-	}
-	p.flow.HandleSegment(now, s, payload)
+	p.take(now, s, buf)
 	if d != nil {
 		d.Pause()
 	} else {
 		p.mu.Unlock()
 	}
 	p.s.mark(p)
+}
+
+// take hands a segment to the flow, under the lock.
+func (p *port) take(now time.Duration, s *packet.Segment, buf pool.Ref) {
+	if s.Flags.Has(packet.ACK) && p.lf != nil {
+		p.lf.Acked(s.Ack)
+	}
+	var payload pool.Ref
+	if len(s.Payload) > 0 {
+		payload = pool.Ref{C: buf.C, B: s.Payload}.Retain()
+	}
+	p.flow.HandleSegment(now, s, payload)
 }
 
 // reopened says whether a SYN may end TIME-WAIT, and ends it (RFC 6191).

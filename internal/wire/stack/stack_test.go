@@ -37,6 +37,8 @@ var (
 
 const serverPort = 8080
 
+var ourTCP = tcp.Config{NoDelay: true}
+
 // world is a client and a server on a fabric.
 type world struct {
 	t      *testing.T
@@ -51,6 +53,8 @@ type world struct {
 	accepted chan outcome
 	plain    extapi.FallbackReason // of the server's connections
 	early    int                   // SYNs that come before the server is ready
+	taken    bool                  // no token is free that a cookie would have
+	late     bool                  // likewise, but that is found out when the third segment comes
 	conns    []*driver.Conn
 }
 
@@ -62,7 +66,7 @@ func newWorld(t *testing.T, clientAddrs ...netip.Addr) *world {
 	w.client = w.fabric.boot(append([]netip.Addr{clientAddr}, clientAddrs...)...)
 	w.server = w.fabric.boot(serverAddr)
 	var err error
-	w.l, err = w.server.Listen(netip.AddrPortFrom(serverAddr, serverPort), 0, w)
+	w.l, err = w.server.Listen(netip.AddrPortFrom(serverAddr, serverPort), ListenConfig{TCP: ourTCP}, w)
 	require.NoError(t, err)
 	t.Cleanup(w.close)
 	return w
@@ -88,7 +92,8 @@ func (w *world) seed(client bool) Seed {
 	key, err := w.tokens.NewKey(nil)
 	require.NoError(w.t, err)
 	return Seed{
-		Key: key,
+		Key:     key,
+		Discard: func() { w.forget(key) },
 		Driver: driver.Params{
 			ID: extapi.ConnID(w.tokens.Len()), JoinTimeout: 5 * time.Second,
 			Engine: engine.Config{
@@ -97,17 +102,32 @@ func (w *world) seed(client bool) Seed {
 				NoPathTimeout: 5 * time.Second, CloseTimeout: 5 * time.Second,
 			},
 		},
-		TCP: tcp.Config{NoDelay: true}, Congestion: congestion.Reno,
+		TCP: ourTCP, Congestion: congestion.Reno,
 	}
 }
 
-func (w *world) Seed(_, _ netip.AddrPort, capable bool) (Seed, error) {
+func (w *world) forget(k engine.Key) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.tokens.Remove(k)
+}
+
+func (w *world) Seed(r Request) (Seed, error) {
 	if w.early > 0 {
 		w.early--
 		return Seed{}, ErrLater
 	}
 	s := w.seed(false)
-	if !capable {
+	if r.Key != 0 {
+		w.mu.Lock()
+		w.tokens.Remove(s.Key)
+		s.Key = r.Key
+		if w.late || !w.tokens.Enter(r.Key, nil) {
+			s.Plain = extapi.FallbackPeer
+		}
+		w.mu.Unlock()
+	}
+	if !r.Capable {
 		s.Plain = extapi.FallbackPeer
 	}
 	if w.plain != extapi.FallbackNone {
@@ -115,6 +135,8 @@ func (w *world) Seed(_, _ netip.AddrPort, capable bool) (Seed, error) {
 	}
 	return s, nil
 }
+
+func (w *world) Taken(uint32) bool { return w.taken }
 
 func (w *world) Lookup(token uint32) (*driver.Conn, bool) {
 	w.mu.Lock()
@@ -143,6 +165,29 @@ func (w *world) dial(seed Seed) (client, server outcome) {
 	require.NoError(w.t, err)
 	w.keep(d)
 	return outcome{d, r}, <-w.accepted
+}
+
+// join opens a second subflow of a client's connection.
+func (w *world) join(d *driver.Conn) {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.t.Context(), 5*time.Second)
+	defer cancel()
+	d.SetLocalAddrs([]extapi.Candidate{
+		{Local: netip.AddrPortFrom(clientAddr, 0), Interface: "f0", IfIndex: 1}, {Local: netip.AddrPortFrom(secondAddr, 0), Interface: "f1", IfIndex: 2},
+	})
+	id, err := d.OpenSubflow(ctx, netip.AddrPortFrom(secondAddr, 0), netip.AddrPort{})
+	require.NoError(w.t, err)
+	require.EqualValues(w.t, 2, id)
+}
+
+// hello sends a word, whose DATA_ACK tells the client that both sides have the keys.
+func (w *world) hello(c, s *driver.Conn) {
+	w.t.Helper()
+	_, err := c.Write([]byte("hello"))
+	require.NoError(w.t, err)
+	_, err = io.ReadFull(s, make([]byte, 5))
+	require.NoError(w.t, err)
+	require.Eventually(w.t, c.Established, 5*time.Second, time.Millisecond)
 }
 
 // exchange sends size random bytes each way at once, half-closes, and compares.
@@ -270,19 +315,8 @@ func TestDialGivesUpWithItsContext(t *testing.T) {
 func TestJoin(t *testing.T) {
 	w := newWorld(t, secondAddr)
 	c, s := w.dial(w.seed(true))
-	_, err := c.d.Write([]byte("hello")) // its DATA_ACK tells the client that both sides have the keys
-	require.NoError(t, err)
-	_, err = io.ReadFull(s.d, make([]byte, 5))
-	require.NoError(t, err)
-	require.Eventually(t, c.d.Established, 5*time.Second, time.Millisecond)
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-	defer cancel()
-	c.d.SetLocalAddrs([]extapi.Candidate{
-		{Local: netip.AddrPortFrom(clientAddr, 0), Interface: "f0", IfIndex: 1}, {Local: netip.AddrPortFrom(secondAddr, 0), Interface: "f1", IfIndex: 2},
-	})
-	id, err := c.d.OpenSubflow(ctx, netip.AddrPortFrom(secondAddr, 0), netip.AddrPort{})
-	require.NoError(t, err)
-	require.EqualValues(t, 2, id)
+	w.hello(c.d, s.d)
+	w.join(c.d)
 	carried := map[netip.Addr]int{}
 	w.fabric.watch(func(s *packet.Segment) bool {
 		carried[s.Src.Addr()] += s.PayloadLen()

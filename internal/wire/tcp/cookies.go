@@ -110,6 +110,7 @@ func (l *Listener) stateless(now time.Duration, s, out *packet.Segment) bool {
 	h.parse(s.Options, true)
 	cfg := l.cfg.Conn
 	cfg.Local, cfg.Remote = s.Dst, s.Src
+	cfg = cfg.withDefaults() // as the connection will be made
 	var m pathMTU
 	m.start(&cfg)
 	var r receiver

@@ -69,6 +69,9 @@ func NewListener(cfg ListenConfig) *Listener {
 	return &Listener{cfg: cfg, resets: newBucket(time.Millisecond, 1000)}
 }
 
+// SetMTU sets what answers with cookies say of the size of packets.
+func (l *Listener) SetMTU(mtu int) { l.cfg.Conn.MTU = mtu }
+
 // HandleSegment is RFC 9293 section 3.10.7.2. out, whose Options need a capacity of packet.MaxOptions, has
 // the answer with Reply. The Cookie is that of Restore.
 func (l *Listener) HandleSegment(now time.Duration, s, out *packet.Segment) (Verdict, Cookie) {

@@ -129,7 +129,9 @@ func TestCookieConnectionAgreesWithItsPeer(t *testing.T) {
 			NoTimestamps: flag("ts off"), NoSACK: flag("sack off"), NoScale: flag("scale off"), ECN: flag("ecn"), Controller: newController(),
 		}
 		start := time.Duration(rapid.Int64Range(0, int64(100*time.Hour)).Draw(rt, "now"))
-		l := full(t, listenConfig())
+		lcfg := listenConfig()
+		lcfg.Conn.RecvBuffer = rapid.SampledFrom([]int{0, 64 << 10, 1 << 20}).Draw(rt, "buffer")
+		l := full(t, lcfg)
 		w := newWorld(t, 1)
 		a, b := w.ends[0], w.ends[1]
 		a.cfg = ccfg
@@ -145,7 +147,7 @@ func TestCookieConnectionAgreesWithItsPeer(t *testing.T) {
 		require.True(rt, a.c.Poll(now, &ack))
 		v, k := l.HandleSegment(now, &ack, &synack)
 		require.Equal(rt, Restore, v)
-		cfg := listenConfig().Conn
+		cfg := lcfg.Conn
 		cfg.Local, cfg.Remote, cfg.TSOffset = serverAddr, clientAddr, TSOffset(&testSecret, serverAddr, clientAddr)
 		cfg.Controller = newController()
 		b.c = Resume(now, cfg, b, &ack, k)
@@ -175,6 +177,19 @@ func TestCookieConnectionAgreesWithItsPeer(t *testing.T) {
 		require.True(rt, bytes.Equal(a.got, pattern(5000, 2)) && bytes.Equal(b.got, pattern(5000, 1)))
 		w.finish()
 	})
+}
+
+func TestCookieAnnouncesTheMTU(t *testing.T) {
+	l := full(t, listenConfig())
+	for _, mtu := range []int{1500, 1300} {
+		l.SetMTU(mtu)
+		syn, out := synFrom(7, modern), outSegment()
+		v, _ := l.HandleSegment(0, &syn, &out)
+		require.Equal(t, Reply, v)
+		var h header
+		h.parse(out.Options, true)
+		require.Equal(t, mtu-40, h.mss)
+	}
 }
 
 func TestCookiesCannotBeForged(t *testing.T) {
