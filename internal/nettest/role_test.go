@@ -29,6 +29,7 @@ var roles = map[string]func(*actor) error{
 	"guest":   (*actor).guest,   // and its client
 	"mute":    (*actor).mute,    // a server that never answers
 	"caller":  (*actor).caller,  // and its client, which only connects
+	"flooder": (*actor).flooder, // sends SYNs
 }
 
 // actor is a program as it sees itself.
