@@ -85,7 +85,7 @@ func (l *Link) open() (err error) {
 	if l.cfg.Super != SuperOff {
 		l.packets, _ = openPackets() // without it everything goes the way that always works
 	}
-	l.routes, err = newRouter()
+	l.routes, err = newRouter(l.cfg.Clock)
 	return err
 }
 

@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
@@ -14,18 +16,30 @@ import (
 	"github.com/mptcp-go/mptcp/internal/wire/link"
 )
 
-// router asks the kernel for routes, interfaces and neighbours, one question at a time.
+// router asks the kernel for routes, interfaces and neighbours, one question at a time. What connections are made
+// with it remembers.
 type router struct {
 	mu   sync.Mutex
 	conn *netlink.Conn
+
+	clock   func() time.Duration
+	version atomic.Uint64 // of the network: grows with every change but those of neighbours
+	routes  remembered[routeKey, link.Route]
+	devices remembered[int, device]
 }
 
-func newRouter() (*router, error) {
+// routeKey is what link.Link.Route is asked.
+type routeKey struct {
+	local, remote netip.Addr
+	iface         string
+}
+
+func newRouter(clock func() time.Duration) (*router, error) {
 	c, err := netlink.Dial(unix.NETLINK_ROUTE, nil)
 	if err != nil {
 		return nil, fmt.Errorf("rawip: routes: %w", err)
 	}
-	return &router{conn: c}, nil
+	return &router{conn: c, clock: clock}, nil
 }
 
 func (r *router) close() { r.conn.Close() }
@@ -207,6 +221,12 @@ func (r *router) neighbour(ifIndex int, a netip.Addr) (mac [6]byte, ok bool) {
 
 // route answers link.Link.Route.
 func (r *router) route(local, remote netip.Addr, iface string) (link.Route, error) {
+	return r.routes.ask(routeKey{local, remote, iface}, r.version.Load(), r.clock(), func() (link.Route, error) {
+		return r.findRoute(local, remote, iface)
+	})
+}
+
+func (r *router) findRoute(local, remote netip.Addr, iface string) (link.Route, error) {
 	oif := 0
 	if iface != "" {
 		d, err := r.device(0, iface)
@@ -219,7 +239,7 @@ func (r *router) route(local, remote netip.Addr, iface string) (link.Route, erro
 	if err != nil {
 		return link.Route{}, err
 	}
-	d, err := r.device(h.oif, "")
+	d, err := r.devices.ask(h.oif, r.version.Load(), r.clock(), func() (device, error) { return r.device(h.oif, "") })
 	if err != nil {
 		return link.Route{}, err
 	}

@@ -238,15 +238,17 @@ func TestNamespaceRoutes(t *testing.T) {
 				require.Fail(w, "no word of it", script)
 			}
 		}
+		becomes := func(remote netip.Addr, mtu int) { // the word may have been of an older change
+			w.Helper()
+			require.Eventually(w, func() bool {
+				r, err := l.Route(netip.Addr{}, remote, "")
+				return err == nil && r.MTU == mtu && r.Source == near4
+			}, 5*time.Second, time.Millisecond)
+		}
 		changed("ip link set near mtu 1400")
-		r, err := l.Route(netip.Addr{}, far4, "")
-		require.NoError(w, err)
-		require.Equal(w, 1400, r.MTU)
+		becomes(far4, 1400)
 		changed("ip route add 192.0.2.0/24 via 10.73.0.2 mtu 1350")
-		r, err = l.Route(netip.Addr{}, netip.MustParseAddr("192.0.2.1"), "")
-		require.NoError(w, err)
-		require.Equal(w, 1350, r.MTU)
-		require.Equal(w, near4, r.Source)
+		becomes(netip.MustParseAddr("192.0.2.1"), 1350)
 		changed("ip addr add 10.73.7.1/24 dev near")
 		changed("ip route add unreachable 198.51.100.0/24")
 		_, err = l.Route(netip.Addr{}, netip.MustParseAddr("198.51.100.1"), "")

@@ -10,9 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// netChanges are the changes to hear of: links, addresses, routes, neighbours.
+// netChanges are the changes to hear of: links, addresses, routes, rules, neighbours.
 const netChanges = unix.RTMGRP_LINK | unix.RTMGRP_NEIGH | unix.RTMGRP_IPV4_IFADDR | unix.RTMGRP_IPV6_IFADDR |
-	unix.RTMGRP_IPV4_ROUTE | unix.RTMGRP_IPV6_ROUTE
+	unix.RTMGRP_IPV4_ROUTE | unix.RTMGRP_IPV6_ROUTE | unix.RTMGRP_IPV4_RULE | 1<<(unix.RTNLGRP_IPV6_RULE-1)
 
 // settleTime is how long changes are gathered before the stack hears of them: they come in bursts.
 const settleTime = 20 * time.Millisecond
@@ -43,6 +43,7 @@ func (l *Link) watch(c *netlink.Conn) {
 			l.counters.receiveErrors.Add(1)
 		}
 		l.generation.Add(1)
+		l.routes.version.Add(1)
 		l.stack.Changed(l.cfg.Clock()) // something may have, since the old socket failed
 	}
 }
@@ -76,6 +77,7 @@ func (l *Link) follow(c *netlink.Conn) {
 		}
 		l.generation.Add(1)
 		if err != nil || concernsRoutes(msgs) {
+			l.routes.version.Add(1)
 			t := time.NewTimer(settleTime)
 			select {
 			case <-t.C:
