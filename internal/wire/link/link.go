@@ -30,6 +30,12 @@ var (
 	ErrClosed = errors.New("link: closed")
 )
 
+// FullError says that a queue of this host is full: the segment at the index At, and those behind it, have not left
+// and are not lost. Stack.Writable follows.
+type FullError struct{ At int }
+
+func (e *FullError) Error() string { return "link: a queue of this host is full" }
+
 // Handler takes what arrives for one flow or for one listening port. The calls come one at a time from the
 // link's receiver, in the order of arrival; they must not block.
 type Handler interface {
@@ -55,6 +61,10 @@ type Stack interface {
 	// Changed says that addresses, routes or MTUs have changed: what Route has said may no longer hold. It
 	// comes from a goroutine of its own.
 	Changed(now time.Duration)
+
+	// Writable says that there is room where a Send has failed with a *FullError. It comes from a goroutine of its
+	// own.
+	Writable(now time.Duration)
 }
 
 // Link carries the segments of one stack. Its methods may be called from any goroutine, handlers included.
@@ -72,7 +82,7 @@ type Link interface {
 
 	// Send sends segments, in order, and returns how many have left and the error of the first that has
 	// not. A segment that cannot leave is lost, like one that the network drops, and those behind it are
-	// sent all the same. Neither the segments nor their payload are kept. A segment with SegSize takes for
+	// sent all the same; only a *FullError ends the batch. Neither the segments nor their payload are kept. A segment with SegSize takes for
 	// granted that its flow's Super allows it.
 	Send(batch []packet.Segment) (n int, err error)
 

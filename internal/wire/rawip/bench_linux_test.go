@@ -20,6 +20,7 @@ type tallying struct {
 func (c *tallying) HandleSegment(time.Duration, *packet.Segment, pool.Ref) { c.segments.Add(1) }
 func (c *tallying) HandleICMP(time.Duration, *packet.ICMPError)            {}
 func (c *tallying) Changed(time.Duration)                                  {}
+func (c *tallying) Writable(time.Duration)                                 {}
 
 func (c *tallying) Flush(time.Duration) {
 	select {

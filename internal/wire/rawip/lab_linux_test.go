@@ -163,6 +163,7 @@ type recorder struct {
 	segments chan seen
 	icmp     chan packet.ICMPError
 	changed  chan struct{}
+	writable chan struct{}
 	flushes  chan int // how many segments each batch had
 
 	mu    sync.Mutex
@@ -173,7 +174,7 @@ type recorder struct {
 func newRecorder() *recorder {
 	return &recorder{
 		segments: make(chan seen, 4096), icmp: make(chan packet.ICMPError, 64),
-		changed: make(chan struct{}, 1024), flushes: make(chan int, 4096),
+		changed: make(chan struct{}, 1024), writable: make(chan struct{}, 1024), flushes: make(chan int, 4096),
 	}
 }
 
@@ -193,6 +194,7 @@ func (r *recorder) HandleSegment(now time.Duration, s *packet.Segment, buf pool.
 
 func (r *recorder) HandleICMP(_ time.Duration, e *packet.ICMPError) { r.icmp <- *e }
 func (r *recorder) Changed(time.Duration)                           { r.changed <- struct{}{} }
+func (r *recorder) Writable(time.Duration)                          { r.writable <- struct{}{} }
 
 func (r *recorder) Flush(time.Duration) {
 	r.mu.Lock()

@@ -34,6 +34,7 @@ type Link struct {
 	look       chan *flow    // whose way for super-segments is to be found out
 	generation atomic.Uint64 // of the network: grows with every change of links, routes and neighbours
 
+	waiters  waiters
 	dispatch sync.Mutex // held while handlers are called: one batch at a time
 	closed   atomic.Bool
 	done     chan struct{}
@@ -230,6 +231,7 @@ func (l *Link) Close() error {
 	close(l.done)
 	l.closeSockets()
 	l.running.Wait()
+	l.waiters.end()
 	l.ports.close()
 	return nil
 }

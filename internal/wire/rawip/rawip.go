@@ -38,7 +38,8 @@ type Counters struct {
 	SentSuper      uint64 // super-segments through the packet socket
 	SentBytes      uint64 // payload, both ways
 	Split          uint64 // super-segments that were split here, since their way had gone
-	NoBuffers      uint64 // lost to ENOBUFS, EAGAIN or ENOMEM: a queue on this host was full
+	Full           uint64 // sends that found a socket's buffer full, and ended there (EAGAIN)
+	NoBuffers      uint64 // lost to ENOBUFS or ENOMEM: a queue on this host was full
 	NotPermitted   uint64 // lost to EPERM: a filter of this host refuses them
 	Unreachable    uint64 // lost to ENETDOWN, ENETUNREACH, EHOSTUNREACH and the like
 	TooLong        uint64 // lost to EMSGSIZE: longer than the interface's MTU
@@ -52,7 +53,7 @@ type Counters struct {
 // counters is Counters as it is counted.
 type counters struct {
 	received, receivedBytes, batches, badSegments, notOurs, icmp, receiveErrors     atomic.Uint64
-	sent, sentSuper, sentBytes, split                                               atomic.Uint64
+	sent, sentSuper, sentBytes, split, full                                         atomic.Uint64
 	noBuffers, notPermitted, unreachable, tooLong, sendErrors, notHeld, weakShields atomic.Uint64
 	superProven, superAbandoned                                                     atomic.Uint64
 }
@@ -62,7 +63,7 @@ func (c *counters) snapshot() Counters {
 		Received: c.received.Load(), ReceivedBytes: c.receivedBytes.Load(), Batches: c.batches.Load(),
 		BadSegments: c.badSegments.Load(), NotOurs: c.notOurs.Load(), ICMP: c.icmp.Load(), ReceiveErrors: c.receiveErrors.Load(),
 		Sent: c.sent.Load(), SentSuper: c.sentSuper.Load(), SentBytes: c.sentBytes.Load(), Split: c.split.Load(),
-		NoBuffers: c.noBuffers.Load(), NotPermitted: c.notPermitted.Load(), Unreachable: c.unreachable.Load(),
+		Full: c.full.Load(), NoBuffers: c.noBuffers.Load(), NotPermitted: c.notPermitted.Load(), Unreachable: c.unreachable.Load(),
 		TooLong: c.tooLong.Load(), SendErrors: c.sendErrors.Load(), NotHeld: c.notHeld.Load(), WeakShields: c.weakShields.Load(),
 		SuperProven: c.superProven.Load(), SuperAbandoned: c.superAbandoned.Load(),
 	}

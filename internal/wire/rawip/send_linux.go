@@ -39,7 +39,9 @@ type outbox struct {
 	err        error
 	call       func(fd uintptr)
 
-	index    int // of the segment at hand
+	index    int  // of the segment at hand
+	full     bool // a socket's buffer: the segment fullAt and those behind it wait
+	fullAt   int
 	lost     int // segments of the batch that have not left, or not in full
 	lastLost int // the newest of them
 	first    error
@@ -58,8 +60,11 @@ func newOutbox(l *Link) *outbox {
 // Send implements link.Link.
 func (l *Link) Send(batch []packet.Segment) (int, error) {
 	o := l.outboxes.Get().(*outbox)
-	o.lost, o.lastLost, o.first = 0, -1, nil
+	o.full, o.lost, o.lastLost, o.first = false, 0, -1, nil
 	for i := range batch {
+		if o.full {
+			break
+		}
 		s := &batch[i]
 		o.index = i
 		if s.SegSize > 0 && s.PayloadLen() > s.SegSize {
@@ -70,6 +75,9 @@ func (l *Link) Send(batch []packet.Segment) (int, error) {
 	}
 	o.flush()
 	n, err := len(batch)-o.lost, o.first
+	if o.full {
+		n, err = o.fullAt-o.lost, &link.FullError{At: o.fullAt}
+	}
 	l.outboxes.Put(o)
 	return n, err
 }
@@ -83,6 +91,9 @@ func (o *outbox) refuse(err error) {
 
 // fail notes that a segment, or a part of it, cannot leave.
 func (o *outbox) fail(index int, err error) {
+	if o.full {
+		return // it is to be tried again
+	}
 	o.link.count(err)
 	if index != o.lastLost {
 		o.lastLost = index
@@ -97,7 +108,7 @@ func (o *outbox) fail(index int, err error) {
 func (l *Link) count(err error) {
 	c := &l.counters.sendErrors
 	switch {
-	case errors.Is(err, unix.ENOBUFS), errors.Is(err, unix.EAGAIN), errors.Is(err, unix.ENOMEM):
+	case errors.Is(err, unix.ENOBUFS), errors.Is(err, unix.ENOMEM):
 		c = &l.counters.noBuffers
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
 		c = &l.counters.notPermitted
@@ -242,9 +253,9 @@ func cmsgHeader(b []byte, level, kind int32, dataLen int) {
 	binary.NativeEndian.PutUint32(b[unix.SizeofCmsghdr-4:], uint32(kind))
 }
 
-// flush sends what was gathered. A packet that fails is left out, and the rest follows.
+// flush sends what was gathered. A packet that fails is left out, and the rest follows; that of a full socket waits.
 func (o *outbox) flush() {
-	for o.from = 0; o.from < o.n; {
+	for o.from = 0; o.from < o.n && !o.full; {
 		o.sent, o.err = 0, nil
 		if err := o.sock.conn.Control(o.call); err != nil {
 			o.err = err
@@ -256,6 +267,10 @@ func (o *outbox) flush() {
 			for ; o.from < o.n; o.from++ {
 				o.fail(o.slots[o.from].index, link.ErrClosed)
 			}
+			continue
+		case o.err == unix.EAGAIN:
+			o.full, o.fullAt = true, o.slots[o.from].index
+			o.link.waitForRoom(o.sock)
 			continue
 		case o.err != nil:
 			o.fail(o.slots[o.from].index, o.err)

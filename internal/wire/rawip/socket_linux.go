@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/net/bpf"
@@ -27,6 +28,8 @@ type rawSocket struct {
 	file *os.File
 	conn syscall.RawConn
 	v6   bool
+
+	full atomic.Bool // somebody waits for room in its buffer
 }
 
 // Available is nil where a link can be opened, and else says why it can't, and the remedy.

@@ -183,25 +183,60 @@ func TestNamespaceSendErrors(t *testing.T) {
 	})
 }
 
-// A full queue on this host loses segments; nothing else happens.
-func TestNamespaceQueueOverflows(t *testing.T) {
-	inNamespaces(t, func(w *world) {
-		sh(w, "tc qdisc add dev near root tbf rate 8kbit burst 1600 limit 100000000")
-		l, _ := open(w, SuperOff)
-		flow, err := l.Connect(netip.AddrPortFrom(near4, 0), netip.AddrPortFrom(far4, 80), 0, newRecorder())
+// clog sends over a slow device until its queue is full. left is how many segments have left, the last ones of batch
+// without those from full.At on.
+func clog(w *world, l *Link) (batch []packet.Segment, left int, full *link.FullError) {
+	w.Helper()
+	sh(w, "tc qdisc add dev near root tbf rate 8kbit burst 1600 limit 100000000")
+	flow, err := l.Connect(netip.AddrPortFrom(near4, 0), netip.AddrPortFrom(far4, 80), 0, newRecorder())
+	require.NoError(w, err)
+	batch = make([]packet.Segment, 200)
+	for i := range batch {
+		batch[i] = packet.Segment{Src: flow.Local(), Dst: flow.Remote(), Flags: packet.ACK, Payload: make([]byte, mss)}
+	}
+	for range 100 {
+		n, err := l.Send(batch)
+		left += n
+		if errors.As(err, &full) {
+			require.Equal(w, n, full.At)
+			return batch, left, full
+		}
 		require.NoError(w, err)
-		batch := make([]packet.Segment, 200)
-		for i := range batch {
-			batch[i] = packet.Segment{Src: flow.Local(), Dst: flow.Remote(), Flags: packet.ACK, Payload: make([]byte, mss)}
+	}
+	require.Fail(w, "the queue has no end")
+	return
+}
+
+// A full queue on this host ends a batch, and the stack hears when there is room again: nothing is lost.
+func TestNamespaceQueueFull(t *testing.T) {
+	inNamespaces(t, func(w *world) {
+		l, stack := open(w, SuperOff)
+		batch, left, full := clog(w, l)
+		_, err := l.Send(batch[full.At:])
+		require.ErrorAs(w, err, &full)
+		require.Zero(w, full.At)
+		c := l.Counters()
+		require.Equal(w, Counters{Sent: uint64(left), Full: 2}, Counters{Sent: c.Sent, Full: c.Full, NoBuffers: c.NoBuffers})
+		require.Empty(w, stack.writable)
+
+		sh(w, "tc qdisc change dev near root tbf rate 1gbit burst 100000 limit 100000000")
+		select {
+		case <-stack.writable:
+		case <-time.After(10 * time.Second):
+			require.Fail(w, "no word of room")
 		}
-		for range 100 {
-			_, err = l.Send(batch)
-			if err != nil {
-				break
-			}
-		}
-		require.True(w, errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.ENOBUFS), "%v", err)
-		require.Positive(w, l.Counters().NoBuffers)
+		require.Eventually(w, func() bool {
+			n, err := l.Send(batch)
+			return n == len(batch) && err == nil
+		}, 5*time.Second, 10*time.Millisecond)
+	})
+}
+
+// The link is closed while somebody waits for room: nobody is left behind.
+func TestNamespaceCloseWhileFull(t *testing.T) {
+	inNamespaces(t, func(w *world) {
+		l, _ := open(w, SuperOff) // the test's end closes it
+		clog(w, l)
 	})
 }
 

@@ -45,6 +45,32 @@ type host struct {
 	flows map[[2]netip.AddrPort]*hostFlow
 	ports map[netip.AddrPort]*hostPort
 	next  uint16
+
+	limited bool // only so many segments as there is room for leave
+	room    int
+	refuse  error // why none leaves
+}
+
+// allow makes room for n segments.
+func (h *host) allow(n int) {
+	h.mu.Lock()
+	h.limited, h.room = true, n
+	h.mu.Unlock()
+	h.stack.Writable(time.Since(h.epoch))
+}
+
+// admit takes a place for the i-th segment of a batch.
+func (h *host) admit(i int) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.refuse != nil {
+		return h.refuse
+	}
+	h.room--
+	if h.limited && h.room < 0 {
+		return &link.FullError{At: i}
+	}
+	return nil
 }
 
 // boot makes a host with a stack.
@@ -115,6 +141,9 @@ func (h *host) take(b []byte) {
 func (h *host) Send(batch []packet.Segment) (int, error) {
 	for i := range batch {
 		s := &batch[i]
+		if err := h.admit(i); err != nil {
+			return i, err
+		}
 		b, err := s.Append(nil, packet.FullChecksum)
 		if err != nil {
 			return i, err
@@ -189,6 +218,9 @@ func (h *host) Listen(local netip.AddrPort, hd link.Handler) (link.Port, error) 
 }
 
 func (h *host) Close() error {
+	h.mu.Lock()
+	h.refuse = link.ErrClosed
+	h.mu.Unlock()
 	close(h.done)
 	h.gone.Wait()
 	return nil

@@ -1,6 +1,8 @@
 package stack
 
 import (
+	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,8 +29,10 @@ type port struct {
 	lf    link.Flow
 	timer *time.Timer // while mu guards
 	route link.Route
-	batch *batch // between Gather and Sent
+	batch *batch // between Gather and Sent, and while some of it waits for room
 	n     int
+	sent  int    // of these, how many have left or are lost
+	room  uint64 // the stall's version before the last attempt
 	top   uint32 // sequence number behind the last byte that was sent
 	timed uint64 // retransmission timeouts that the link knows of
 
@@ -36,6 +40,7 @@ type port struct {
 	settle   func(now time.Duration, r wire.Result) *driver.Conn // takes the handshake's result, once; returns the connection that the port is part of now, entered
 	after    func()                                              // follows settle, without a lock
 	over     bool
+	trouble  error // of the last segment that could not leave
 	group    congestion.Group
 	control  congestion.Controller
 	listener *Listener // that its SYN came to
@@ -134,6 +139,9 @@ func (p *port) leave(now time.Duration) {
 	}
 	if r, ok := p.flow.Settled(); ok && !p.told {
 		p.told = true
+		if errors.Is(r.Err, tcp.ErrTimeout) {
+			r.Err = p.because(r.Err)
+		}
 		d := p.settle(now, r)
 		after := p.after
 		p.settle, p.after = nil, nil
@@ -159,7 +167,7 @@ func (p *port) rest(now time.Duration) {
 		p.Transmit()
 		p.Sent(now)
 	}
-	if p.flow.Done() {
+	if p.batch == nil && p.flow.Done() {
 		p.bury()
 	} else {
 		p.arm(now)
@@ -215,7 +223,7 @@ func (p *port) giveUp(err error) {
 		return
 	}
 	p.told = true
-	p.settle(now, wire.Result{Err: err})
+	p.settle(now, wire.Result{Err: p.because(err)})
 	after := p.after
 	p.settle, p.after = nil, nil
 	p.rest(now)
@@ -224,12 +232,24 @@ func (p *port) giveUp(err error) {
 	}
 }
 
+// because adds to the error of a handshake that had no answer what kept its segments from leaving.
+func (p *port) because(err error) error {
+	if p.trouble == nil {
+		return err
+	}
+	return fmt.Errorf("%w; segments could not leave: %w", err, p.trouble)
+}
+
 // bury forgets the port. Its lock is held.
 func (p *port) bury() {
 	if p.over {
 		return
 	}
 	p.over = true
+	if p.batch != nil {
+		p.flow.Sent(p.s.now())
+		p.drop()
+	}
 	p.stop()
 	p.s.unwatch(p)
 	p.lf.Close()
@@ -246,8 +266,15 @@ func (p *port) Next() (time.Duration, bool) { return p.flow.Next() }
 // HandleTimeout does what is due.
 func (p *port) HandleTimeout(now time.Duration) { p.flow.HandleTimeout(now) }
 
-// Gather collects the next segments that are to leave.
+// Gather collects the next segments that are to leave: first those that have found the link full, and no others as
+// long as it is.
 func (p *port) Gather(now time.Duration) int {
+	if p.batch != nil {
+		if p.room == p.s.stall.version.Load() {
+			return 0
+		}
+		return p.n - p.sent
+	}
 	b := batches.Get().(*batch)
 	p.flow.SetSuper(p.lf.Super())
 	n := 0
@@ -260,7 +287,7 @@ func (p *port) Gather(now time.Duration) int {
 		batches.Put(b)
 		return 0
 	}
-	p.batch, p.n = b, n
+	p.batch, p.n, p.sent = b, n, 0
 	return n
 }
 
@@ -284,20 +311,38 @@ func (p *port) observe(s *packet.Segment) {
 
 // Transmit sends what Gather collected.
 func (p *port) Transmit() {
-	_, _ = p.s.link.Send(p.batch.segs[:p.n]) // the link counts its errors; for TCP a segment is lost
+	p.room = p.s.stall.version.Load()
+	if _, err := p.s.link.Send(p.batch.segs[p.sent:p.n]); err != nil {
+		var full *link.FullError
+		if errors.As(err, &full) {
+			p.sent += full.At
+			return
+		}
+		p.trouble = err // the link counts its errors; for TCP a segment is lost
+	}
+	p.sent = p.n
 }
 
 // Sent ends what Gather began.
 func (p *port) Sent(now time.Duration) {
+	if p.sent < p.n {
+		p.s.stall.add(p)
+		return
+	}
 	p.flow.Sent(now)
+	p.drop()
+}
+
+// drop ends a batch.
+func (p *port) drop() {
 	p.batch.clear(p.n)
 	batches.Put(p.batch)
-	p.batch, p.n = nil, 0
+	p.batch, p.n, p.sent = nil, 0, 0
 }
 
 // Over says that the connection can forget the port: what TIME-WAIT has to answer, the port answers alone.
 func (p *port) Over() bool {
-	return p.flow.Done() || p.flow.Conn().State() == tcp.TimeWait
+	return p.batch == nil && (p.flow.Done() || p.flow.Conn().State() == tcp.TimeWait)
 }
 
 // Release makes the port its own again.

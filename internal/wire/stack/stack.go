@@ -27,6 +27,7 @@ type Stack struct {
 	closed bool
 	dirty  []*port // handled segments since the last Flush
 	spare  []*port
+	stall  stall
 	conns  map[*driver.Conn]*conn
 	ports  map[*port]struct{} // that no driver.Conn looks after: shaking hands, or in TIME-WAIT
 }
@@ -54,6 +55,7 @@ func (s *Stack) Close() error {
 	}
 	s.mu.Unlock()
 	err := s.link.Close()
+	s.Writable(s.now()) // what waits is lost
 	for _, p := range ports {
 		p.giveUp(link.ErrClosed)
 	}

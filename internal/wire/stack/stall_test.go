@@ -1,0 +1,118 @@
+package stack
+
+import (
+	"context"
+	"net/netip"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/mptcp-go/mptcp/engine"
+	"github.com/mptcp-go/mptcp/extapi"
+	"github.com/mptcp-go/mptcp/internal/wire/packet"
+	"github.com/mptcp-go/mptcp/internal/wire/tcp"
+)
+
+// Hosts whose queues are small and full all the time: segments wait for room, none is lost and none overtakes another.
+func TestFullQueuesLoseNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const size = 1 << 20
+		w := newDistantWorld(t)
+		seed := w.seed(true)
+		seed.Plain = extapi.FallbackDisabled
+		c, s := w.dial(seed)
+		payload := 0
+		var stalls atomic.Int64
+		var top uint32
+		w.fabric.watch(func(s *packet.Segment) bool {
+			if s.Src.Addr() == clientAddr && s.PayloadLen() > 0 {
+				if payload > 0 {
+					require.Positive(t, int32(s.Seq-top), "in order, and once")
+				}
+				payload, top = payload+s.PayloadLen(), s.Seq
+			}
+			return false
+		})
+		done := make(chan struct{})
+		defer close(done)
+		for _, h := range w.fabric.hosts {
+			h.allow(0)
+			go func() {
+				for {
+					select {
+					case <-done:
+						h.allow(1 << 30)
+						return
+					case <-time.After(time.Millisecond):
+						h.mu.Lock()
+						full := h.room < 0
+						h.mu.Unlock()
+						if full {
+							stalls.Add(1)
+							h.allow(5)
+						}
+					}
+				}
+			}()
+		}
+		exchange(t, c.d, s.d, size)
+		synctest.Wait()
+		require.Equal(t, size, payload)
+		require.Greater(t, stalls.Load(), int64(50))
+	})
+}
+
+// A connection that ends while its segments wait says so once there is room, and gives back what it holds.
+func TestAbortWhileTheQueueIsFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newDistantWorld(t)
+		c, s := w.dial(w.seed(true))
+		client := w.fabric.hosts[0]
+		client.allow(3)
+		_, err := c.d.Write(make([]byte, 100<<10))
+		require.NoError(t, err)
+		require.NoError(t, c.d.Abort(engine.ResetUnspecified))
+		time.Sleep(50 * time.Millisecond)
+		require.NoError(t, s.d.Err())
+		client.allow(1000)
+		time.Sleep(50 * time.Millisecond)
+		require.Error(t, s.d.Err())
+		w.client.mu.Lock()
+		defer w.client.mu.Unlock()
+		require.Empty(t, w.client.conns)
+	})
+}
+
+// The stack is closed while segments wait: leaks are looked for after the tests.
+func TestCloseWhileTheQueueIsFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newDistantWorld(t)
+		c, _ := w.dial(w.seed(true))
+		w.fabric.hosts[0].allow(3)
+		_, err := c.d.Write(make([]byte, 100<<10))
+		require.NoError(t, err)
+	})
+}
+
+// What keeps the segments of a handshake from leaving is the reason that the program hears.
+func TestDialTellsWhyNothingLeaves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newDistantWorld(t)
+		w.fabric.hosts[0].refuse = syscall.EPERM
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		for _, parent := range []context.Context{ctx, t.Context()} {
+			_, _, err := w.client.Dial(parent, w.seed(true), netip.AddrPort{}, serverAt, "")
+			require.ErrorIs(t, err, syscall.EPERM)
+			if parent == ctx {
+				require.ErrorIs(t, err, context.DeadlineExceeded)
+			} else {
+				require.ErrorIs(t, err, tcp.ErrTimeout)
+			}
+		}
+	})
+}
