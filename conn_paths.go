@@ -105,17 +105,17 @@ func (c *Conn) SetLinger(sec int) error { return c.fail("set", c.b.setLinger(sec
 
 // SetKeepAlive follows net.TCPConn, on the subflows that there are now.
 func (c *Conn) SetKeepAlive(on bool) error {
-	return c.set(func(t *net.TCPConn) error { return t.SetKeepAlive(on) })
+	return c.setKeepAlive(func(k keepAliver) error { return k.SetKeepAlive(on) })
 }
 
 // SetKeepAlivePeriod follows net.TCPConn, on the subflows that there are now.
 func (c *Conn) SetKeepAlivePeriod(d time.Duration) error {
-	return c.set(func(t *net.TCPConn) error { return t.SetKeepAlivePeriod(d) })
+	return c.setKeepAlive(func(k keepAliver) error { return k.SetKeepAlivePeriod(d) })
 }
 
 // SetKeepAliveConfig follows net.TCPConn, on the subflows that there are now.
 func (c *Conn) SetKeepAliveConfig(cfg net.KeepAliveConfig) error {
-	return c.set(func(t *net.TCPConn) error { return t.SetKeepAliveConfig(cfg) })
+	return c.setKeepAlive(func(k keepAliver) error { return k.SetKeepAliveConfig(cfg) })
 }
 
 // SetReadBuffer follows net.TCPConn. On a multipath connection it changes nothing: Config.RecvBuffer rules.

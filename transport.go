@@ -25,6 +25,9 @@ type Transport struct {
 
 	// Control is called for every socket before it connects or listens, as in net.Dialer; nil: nothing. One that
 	// binds the first subflow's socket to a device makes the connection plain TCP, unless Multipath is MultipathOn.
+	// ModeWire has no socket of a connection's own: its raw sockets serve all connections of the Transport, and what is set
+	// on one would hold for them all; nothing is sent or received through the sockets that keep its ports. Control is called
+	// for none of them.
 	Control func(network, address string, c syscall.RawConn) error
 
 	// MemoryLimit is in bytes, of all buffers of all connections; 0: a quarter of the machine's memory. At the limit

@@ -174,15 +174,14 @@ func wireCongestion(s *settings) congestion.Factory {
 
 // keepAlive is cfg for our own TCP; the zero value is package net's default.
 func keepAlive(cfg net.KeepAliveConfig) tcp.KeepAlive {
-	const every = 15 * time.Second
 	switch {
 	case cfg == (net.KeepAliveConfig{}):
-		return tcp.KeepAlive{Idle: every, Interval: every}
+		return tcp.KeepAlive{Idle: keepAliveEvery, Interval: keepAliveEvery}
 	case !cfg.Enable:
 		return tcp.KeepAlive{}
 	}
 	return tcp.KeepAlive{
-		Idle: orDefault(cfg.Idle, every), Interval: orDefault(cfg.Interval, every), Count: max(cfg.Count, 0),
+		Idle: orDefault(cfg.Idle, keepAliveEvery), Interval: orDefault(cfg.Interval, keepAliveEvery), Count: max(cfg.Count, 0),
 	}
 }
 

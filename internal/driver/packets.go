@@ -60,6 +60,16 @@ func (c *Conn) Adopt(p Packets, attempt uint32, attach func(e *engine.Conn) engi
 	return id
 }
 
+// EachPackets calls f with every subflow of the kind, as one event. f must not block.
+func (c *Conn) EachPackets(f func(now time.Duration, p Packets)) {
+	c.mu.Lock()
+	now := c.now()
+	for _, x := range c.packets {
+		f(now, x.p)
+	}
+	c.leave(now)
+}
+
 // transmit sends what the packet flows have to say. The lock is held at both ends and free while
 // packets leave.
 func (c *Conn) transmit() {

@@ -12,6 +12,7 @@ import (
 type Config struct {
 	TCP         tcp.Config // Extension is this package's to set
 	Congestion  string     // name of TCP.Controller's factory, for statistics
+	Interface   string     // that the flow leaves through: the zone of its link-local addresses
 	CapableSYNs int        // Dial: SYNs that carry MP_CAPABLE before one without it leaves; 0: 2
 }
 

@@ -6,6 +6,7 @@ import (
 	"github.com/mptcp-go/mptcp/engine"
 	"github.com/mptcp-go/mptcp/extapi"
 	"github.com/mptcp-go/mptcp/internal/pool"
+	"github.com/mptcp-go/mptcp/internal/wire/link"
 	"github.com/mptcp-go/mptcp/internal/wire/packet"
 	"github.com/mptcp-go/mptcp/internal/wire/tcp"
 )
@@ -117,7 +118,8 @@ func (f *Flow) Settled() (Result, bool) { return f.hs.result, f.hs.settled }
 // connection takes no further subflow: the flow resets itself.
 func (f *Flow) Attach(now time.Duration, e *engine.Conn, p engine.FlowParams) engine.PathID {
 	h := &f.hs
-	p.Carrier, p.Local, p.Remote = extapi.CarrierWire, f.cfg.TCP.Local, f.cfg.TCP.Remote
+	p.Carrier = extapi.CarrierWire
+	p.Local, p.Remote = link.Zoned(f.cfg.TCP.Local, f.cfg.Interface), link.Zoned(f.cfg.TCP.Remote, f.cfg.Interface)
 	p.Initial, p.Fallback = h.role != roleJoin, h.result.Fallback
 	p.Joining = h.role == roleJoin && h.client && !h.confirmed
 	if h.multipath() && h.role == roleCapable {

@@ -67,6 +67,17 @@ type Stack interface {
 	Writable(now time.Duration)
 }
 
+// LinkLocal says whether an address means nothing without its interface.
+func LinkLocal(a netip.Addr) bool { return a.Is6() && a.IsLinkLocalUnicast() }
+
+// Zoned is an address of this line as programs see it: with the interface as its zone, where it is link-local.
+func Zoned(a netip.AddrPort, iface string) netip.AddrPort {
+	if !LinkLocal(a.Addr()) {
+		return a
+	}
+	return netip.AddrPortFrom(a.Addr().WithZone(iface), a.Port())
+}
+
 // Link carries the segments of one stack. Its methods may be called from any goroutine, handlers included.
 // now is a time since an epoch that link and stack have agreed on when the link was opened.
 type Link interface {
@@ -87,7 +98,7 @@ type Link interface {
 	Send(batch []packet.Segment) (n int, err error)
 
 	// Route is the way to remote now: from local, unless that is the zero Addr, and through iface, unless
-	// that is "". It fails where there is none.
+	// that is "": the interface's name, or its index in digits. It fails where there is none.
 	Route(local, remote netip.Addr, iface string) (Route, error)
 
 	// Close ends everything: no handler is called after it has returned. It waits for handlers that are

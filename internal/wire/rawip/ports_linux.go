@@ -18,7 +18,7 @@ type held struct {
 	shield
 	handler link.Handler // of the listener; nil without
 	users   int          // flows, and the listener
-	client  bool         // chosen by Connect: shared by flows to other remotes
+	client  netip.Addr   // whose flows to other remotes share it: chosen by Connect
 }
 
 // ports is who uses which local port, and whom a segment is for. It is safe for concurrent use.
@@ -105,16 +105,15 @@ func (p *ports) drop(h *held) {
 	if h.users > 0 {
 		return
 	}
-	at := h.addr.Addr()
-	if h.client {
-		list := p.clients[at]
+	if h.client.IsValid() {
+		list := p.clients[h.client]
 		if len(list) <= keptClients {
 			return
 		}
-		p.clients[at] = slices.DeleteFunc(list, func(x *held) bool { return x == h })
+		p.clients[h.client] = slices.DeleteFunc(list, func(x *held) bool { return x == h })
 	}
 	delete(p.held, h.addr)
-	p.refilter(at) // a filter that is too wide does no harm
+	p.refilter(h.addr.Addr()) // a filter that is too wide does no harm
 	h.close()
 }
 
@@ -195,7 +194,7 @@ func (p *ports) connect(f *flow) error {
 	h := p.holder(f.local)
 	if h == nil {
 		var err error
-		if h, err = p.take(f.local); err != nil {
+		if h, err = p.take(shieldOf(f.local)); err != nil {
 			return err
 		}
 	}
@@ -208,23 +207,35 @@ func (p *ports) choose(f *flow) error {
 	at := f.local.Addr()
 	var best *held
 	for _, h := range p.clients[at] {
-		if p.flows[tuple{h.addr, f.remote}] == nil && (best == nil || h.users < best.users) {
+		if p.flows[tuple{h.from(at), f.remote}] == nil && (best == nil || h.users < best.users) {
 			best = h
 		}
 	}
 	if best == nil || best.users > 0 && len(p.clients[at]) < keptClients {
-		h, err := p.take(netip.AddrPortFrom(at, 0))
+		h, err := p.take(shieldOf(netip.AddrPortFrom(at, 0)))
 		switch {
 		case err == nil:
-			h.client = true
+			h.client = at
 			p.clients[at] = append(p.clients[at], h)
 			best = h
 		case best == nil:
 			return err
 		}
 	}
-	f.local = best.addr
+	f.local = best.from(at)
 	return p.add(best, f)
+}
+
+// from is the port at one of the addresses that it is held for.
+func (h *held) from(a netip.Addr) netip.AddrPort { return netip.AddrPortFrom(a, h.addr.Port()) }
+
+// shieldOf is where the shield of a client's port stands. A link-local address can be bound on one interface alone, and
+// the same one may be on several: the port is shielded at all addresses then.
+func shieldOf(a netip.AddrPort) netip.AddrPort {
+	if link.LinkLocal(a.Addr()) {
+		return netip.AddrPortFrom(unspecified(a.Addr()), a.Port())
+	}
+	return a
 }
 
 // remove forgets a flow.

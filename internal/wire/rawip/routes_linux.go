@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -227,8 +228,8 @@ func (r *router) route(local, remote netip.Addr, iface string) (link.Route, erro
 }
 
 func (r *router) findRoute(local, remote netip.Addr, iface string) (link.Route, error) {
-	oif := 0
-	if iface != "" {
+	oif, err := strconv.Atoi(iface)
+	if err != nil && iface != "" {
 		d, err := r.device(0, iface)
 		if err != nil {
 			return link.Route{}, err

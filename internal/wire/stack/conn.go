@@ -52,7 +52,7 @@ func (c *conn) config(now time.Duration, p *port, local, remote netip.AddrPort, 
 	t.TSOffset = tcp.TSOffset(&c.s.secret, local, remote)
 	p.group, p.control = c.group, c.group.New(now, congestion.Subflow{MSS: mtu - headers(remote.Addr())})
 	t.Controller = p.control
-	return wire.Config{TCP: t, Congestion: c.seed.Congestion.Name()}
+	return wire.Config{TCP: t, Congestion: c.seed.Congestion.Name(), Interface: p.route.Interface}
 }
 
 // headers are those of IP and TCP with timestamps, in bytes.
@@ -68,7 +68,8 @@ func (c *conn) begin(now time.Duration, p *port) *driver.Conn {
 	dp := c.seed.Driver
 	dp.Key = c.seed.Key
 	dp.Carrier, dp.Epoch = extapi.CarrierWire, c.s.epoch
-	dp.LocalAddr, dp.RemoteAddr = net.TCPAddrFromAddrPort(p.lf.Local()), net.TCPAddrFromAddrPort(p.lf.Remote())
+	dp.LocalAddr = net.TCPAddrFromAddrPort(link.Zoned(p.lf.Local(), p.route.Interface))
+	dp.RemoteAddr = net.TCPAddrFromAddrPort(link.Zoned(p.lf.Remote(), p.route.Interface))
 	dp.Join = c.join
 	done := dp.OnDone
 	dp.OnDone = func(x *driver.Conn) {
@@ -105,7 +106,7 @@ func (s *Stack) Dial(ctx context.Context, seed Seed, local, remote netip.AddrPor
 	}
 	c := s.newConn(seed, p.lf.Local())
 	now := s.now()
-	cfg := c.config(now, p, p.lf.Local(), remote, p.mtu())
+	cfg := c.config(now, p, p.lf.Local(), p.lf.Remote(), p.mtu())
 	if seed.Plain != extapi.FallbackNone {
 		p.flow = wire.DialPlain(now, cfg, seed.Plain)
 	} else {
@@ -151,7 +152,7 @@ func (c *conn) join(ctx context.Context, d *driver.Conn, r engine.JoinRequest) e
 	}
 	keys := d.Keys()
 	now := c.s.now()
-	cfg := c.config(now, p, p.lf.Local(), r.Path.Remote, p.mtu())
+	cfg := c.config(now, p, p.lf.Local(), p.lf.Remote(), p.mtu())
 	p.flow = wire.DialJoin(now, cfg, keys, engine.NewJoinInitiator(keys, uint32(nonce), r.LocalID, r.Backup))
 	done := make(chan wire.Result, 1)
 	p.settle = func(now time.Duration, res wire.Result) *driver.Conn {
@@ -209,18 +210,16 @@ func (c *conn) adopt(now time.Duration, d *driver.Conn, p *port, fp engine.FlowP
 
 // newPort makes a port that waits for its flow, locked.
 func (s *Stack) newPort(local, remote netip.AddrPort, iface string) (*port, error) {
+	iface = through(remote, iface)
+	local, remote = bare(local), bare(remote)
 	route, err := s.link.Route(local.Addr(), remote.Addr(), iface)
 	if err != nil {
 		return nil, fmt.Errorf("no route to %v: %w", remote.Addr(), err)
 	}
-	through := 0
-	if iface != "" {
-		through = route.IfIndex
-	}
 	p := &port{s: s}
-	p.route = route
+	p.lead(route, iface)
 	p.mu.Lock()
-	p.lf, err = s.link.Connect(netip.AddrPortFrom(route.Source, local.Port()), remote, through, p)
+	p.lf, err = s.link.Connect(netip.AddrPortFrom(route.Source, local.Port()), remote, p.through, p)
 	if err != nil {
 		p.mu.Unlock()
 		return nil, err
@@ -232,6 +231,27 @@ func (s *Stack) newPort(local, remote netip.AddrPort, iface string) (*port, erro
 		return nil, link.ErrClosed
 	}
 	return p, nil
+}
+
+// bare is an address without its zone.
+func bare(a netip.AddrPort) netip.AddrPort {
+	return netip.AddrPortFrom(a.Addr().WithZone(""), a.Port())
+}
+
+// through is the interface to remote: the one that is asked for, or the one that the address names.
+func through(remote netip.AddrPort, iface string) string {
+	if iface == "" {
+		return remote.Addr().Zone()
+	}
+	return iface
+}
+
+// lead sets the way that the port's segments take. iface was asked for; "": the routing table's choice.
+func (p *port) lead(r link.Route, iface string) {
+	p.route = r
+	if iface != "" && !r.Local {
+		p.through = r.IfIndex
+	}
 }
 
 func (p *port) mtu() int { return p.route.MTU }

@@ -3,6 +3,7 @@ package stack
 import (
 	"errors"
 	"net/netip"
+	"strconv"
 	"sync"
 	"time"
 
@@ -19,7 +20,7 @@ import (
 // ErrLater is a Greeter's answer as long as it is not ready for connections.
 var ErrLater = errors.New("stack: not ready for connections")
 
-// Request is a connection that somebody asks for.
+// Request is a connection that somebody asks for. Its addresses have no zones.
 type Request struct {
 	Local, Remote netip.AddrPort
 	Capable       bool       // with Multipath TCP, so that a key is needed
@@ -112,7 +113,7 @@ func (l *Listener) HandleSegment(at time.Duration, s *packet.Segment, buf pool.R
 	l.mu.Unlock()
 	switch verdict {
 	case tcp.Reply:
-		l.s.send(&out)
+		l.s.send(&out, s)
 	case tcp.Admit:
 		l.admit(now, s, o)
 	case tcp.Restore:
@@ -289,17 +290,22 @@ func (s *Stack) refuse(now time.Duration, seg *packet.Segment, err error) {
 // reject answers a segment with a RST that says why, unless many have left lately.
 func (s *Stack) reject(now time.Duration, seg *packet.Segment, reason engine.ResetReason, transient bool) {
 	if rst, ok := wire.Reject(seg, reason, transient); ok && s.resets.allow(now) {
-		s.send(&rst)
+		s.send(&rst, seg)
 	}
 }
 
 // port makes a port for a segment, locked.
 func (l *Listener) port(s *packet.Segment) (*port, bool) {
-	route, err := l.s.link.Route(s.Dst.Addr(), s.Src.Addr(), "")
+	iface := ""
+	if link.LinkLocal(s.Src.Addr()) {
+		iface = strconv.Itoa(s.IfIndex)
+	}
+	route, err := l.s.link.Route(s.Dst.Addr(), s.Src.Addr(), iface)
 	if err != nil {
 		return nil, false
 	}
-	p := &port{s: l.s, route: route, listener: l}
+	p := &port{s: l.s, listener: l}
+	p.lead(route, iface)
 	p.mu.Lock()
 	l.mu.Lock()
 	if l.mtu == 0 || route.MTU < l.mtu {
@@ -308,7 +314,7 @@ func (l *Listener) port(s *packet.Segment) (*port, bool) {
 	}
 	lp := l.lp
 	l.mu.Unlock()
-	if p.lf, err = lp.Accept(s.Dst, s.Src, 0, p); err != nil || !l.s.watch(p) {
+	if p.lf, err = lp.Accept(s.Dst, s.Src, p.through, p); err != nil || !l.s.watch(p) {
 		if err == nil {
 			p.lf.Close()
 		}

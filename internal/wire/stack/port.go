@@ -25,16 +25,17 @@ type port struct {
 	d      atomic.Pointer[driver.Conn] // whose lock guards what follows; nil: mu does
 	mu     sync.Mutex
 
-	flow  *wire.Flow
-	lf    link.Flow
-	timer *time.Timer // while mu guards
-	route link.Route
-	batch *batch // between Gather and Sent, and while some of it waits for room
-	n     int
-	sent  int    // of these, how many have left or are lost
-	room  uint64 // the stall's version before the last attempt
-	top   uint32 // sequence number behind the last byte that was sent
-	timed uint64 // retransmission timeouts that the link knows of
+	flow    *wire.Flow
+	lf      link.Flow
+	timer   *time.Timer // while mu guards
+	route   link.Route
+	through int    // index of the interface that segments have to leave through; 0: the route's
+	batch   *batch // between Gather and Sent, and while some of it waits for room
+	n       int
+	sent    int    // of these, how many have left or are lost
+	room    uint64 // the stall's version before the last attempt
+	top     uint32 // sequence number behind the last byte that was sent
+	timed   uint64 // retransmission timeouts that the link knows of
 
 	told     bool
 	settle   func(now time.Duration, r wire.Result) *driver.Conn // takes the handshake's result, once; returns the connection that the port is part of now, entered
@@ -279,6 +280,7 @@ func (p *port) Gather(now time.Duration) int {
 	p.flow.SetSuper(p.lf.Super())
 	n := 0
 	for n < batchLen && p.flow.Poll(now, b.slot(n)) {
+		b.segs[n].IfIndex = p.through
 		p.observe(&b.segs[n])
 		n++
 	}

@@ -4,10 +4,13 @@ import (
 	"crypto/rand"
 	"fmt"
 	"io"
+	"maps"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
+	"github.com/mptcp-go/mptcp/engine"
 	"github.com/mptcp-go/mptcp/internal/driver"
 	"github.com/mptcp-go/mptcp/internal/pool"
 	"github.com/mptcp-go/mptcp/internal/wire/link"
@@ -45,7 +48,8 @@ func New(epoch time.Time, open func(link.Stack) (link.Link, error)) (*Stack, err
 
 func (s *Stack) now() time.Duration { return time.Since(s.epoch) }
 
-// Close ends the link. Connections are the caller's to abort before; what is left hears of nothing any more.
+// Close aborts the connections that are left, like one whose stream carrier has closed it and that still delivers, and
+// ends the link.
 func (s *Stack) Close() error {
 	s.mu.Lock()
 	s.closed = true
@@ -53,7 +57,11 @@ func (s *Stack) Close() error {
 	for p := range s.ports {
 		ports = append(ports, p)
 	}
+	conns := slices.Collect(maps.Keys(s.conns))
 	s.mu.Unlock()
+	for _, d := range conns {
+		_ = d.Abort(engine.ResetUnspecified) // it may have ended meanwhile
+	}
 	err := s.link.Close()
 	s.Writable(s.now()) // what waits is lost
 	for _, p := range ports {
@@ -65,7 +73,7 @@ func (s *Stack) Close() error {
 // HandleSegment answers what belongs to nobody (RFC 9293 section 3.10.7.1).
 func (s *Stack) HandleSegment(now time.Duration, seg *packet.Segment, _ pool.Ref) {
 	if rst, ok := tcp.Reset(seg); ok && s.resets.allow(now) {
-		s.send(&rst)
+		s.send(&rst, seg)
 	}
 }
 
@@ -76,8 +84,11 @@ func (s *Stack) HandleICMP(time.Duration, *packet.ICMPError) {}
 // says so by ICMP, or is found out by probing.
 func (s *Stack) Changed(time.Duration) {}
 
-// send sends one segment that no flow has.
-func (s *Stack) send(seg *packet.Segment) {
+// send sends one segment that no flow has, in answer to another.
+func (s *Stack) send(seg, to *packet.Segment) {
+	if link.LinkLocal(seg.Dst.Addr()) {
+		seg.IfIndex = to.IfIndex
+	}
 	b := batches.Get().(*batch)
 	b.segs[0] = *seg
 	_, _ = s.link.Send(b.segs[:1]) // it is lost like any other
@@ -177,7 +188,8 @@ func (s *Stack) isClosed() bool {
 // Source is the local address from which remote is reached through iface; "": by the routing table's choice. A
 // valid local is what it has to be.
 func (s *Stack) Source(local, remote netip.Addr, iface string) (netip.Addr, error) {
-	r, err := s.link.Route(local, remote, iface)
+	iface = through(netip.AddrPortFrom(remote, 0), iface)
+	r, err := s.link.Route(local.WithZone(""), remote.WithZone(""), iface)
 	if err != nil {
 		return netip.Addr{}, fmt.Errorf("no route to %v: %w", remote, err)
 	}

@@ -40,6 +40,7 @@ type Config struct {
 
 // KeepAlive is RFC 9293 section 3.8.4's. The zero value is off.
 type KeepAlive struct {
+	Off      bool          // whatever the rest says
 	Idle     time.Duration // silence before the first probe; 0: off
 	Interval time.Duration // between probes; 0: 75 s
 	Count    int           // unanswered probes before giving up; 0: 9

@@ -20,8 +20,24 @@ const (
 // start arms keep-alive.
 func (l *liveness) start(now time.Duration, c *Conn) {
 	l.heard = now
-	if c.cfg.KeepAlive.Idle > 0 {
+	if c.cfg.KeepAlive.on() {
 		c.timers.set(timerKeepAlive, now+c.cfg.KeepAlive.Idle)
+	}
+}
+
+func (k *KeepAlive) on() bool { return !k.Off && k.Idle > 0 }
+
+// ChangeKeepAlive changes what Config.KeepAlive says, and counts anew.
+func (c *Conn) ChangeKeepAlive(now time.Duration, change func(*KeepAlive)) {
+	k := &c.cfg.KeepAlive
+	change(k)
+	c.cfg = c.cfg.withDefaults()
+	c.live.keeps = 0
+	switch {
+	case !k.on():
+		c.timers.stop(timerKeepAlive)
+	case c.state.synchronized() && c.state != TimeWait:
+		c.timers.set(timerKeepAlive, max(now, c.live.heard+k.Idle))
 	}
 }
 
@@ -43,7 +59,7 @@ func (c *Conn) KeepAlive(time.Duration) {
 // due how long the silence has been.
 func (c *Conn) keepAliveTimeout(now time.Duration) {
 	k := &c.cfg.KeepAlive
-	if k.Idle <= 0 || !c.state.synchronized() || c.state == TimeWait {
+	if !k.on() || !c.state.synchronized() || c.state == TimeWait {
 		return
 	}
 	quiet := now - c.live.heard

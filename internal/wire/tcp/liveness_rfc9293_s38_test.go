@@ -32,6 +32,30 @@ func TestKeepAlive(t *testing.T) {
 	s.happened("closed tcp: timed out")
 }
 
+// What SO_KEEPALIVE and its companions do to a socket, on a living connection.
+func TestKeepAliveIsChanged(t *testing.T) {
+	s := dialed(t, "mss=1460", withKeepAlive)
+	s.outs = nil
+	set := func(k KeepAlive) {
+		s.c.ChangeKeepAlive(s.now, func(have *KeepAlive) { *have = k })
+		s.drain()
+	}
+	set(KeepAlive{Off: true, Idle: time.Second})
+	s.after(time.Hour)
+	s.quiet("it is off")
+	set(KeepAlive{Idle: 2 * time.Hour})
+	s.after(time.Hour - time.Millisecond)
+	s.quiet("2 h of silence have not passed")
+	s.after(time.Millisecond)
+	s.want("A seq=0 len=0", "a probe")
+	s.after(75 * time.Second)
+	s.want("A seq=0 len=0", "another, after the default interval")
+	set(KeepAlive{Idle: time.Second, Interval: time.Second, Count: 1})
+	s.after(time.Second)
+	s.want("A seq=0 len=0", "the silence has lasted for long enough")
+	s.want("RA seq=1", "which was the only try")
+}
+
 func TestKeepAliveLeavesDataToRetransmission(t *testing.T) {
 	s := dialed(t, "mss=1460", withKeepAlive, func(c *Config) { c.Retries = 100 })
 	s.send(10)
