@@ -8,8 +8,11 @@ import (
 	"os"
 	"runtime"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/mptcp-go/mptcp/extapi"
 )
 
 // tryWire dials and listens with ModeWire, to nobody: what matters is why it fails.
@@ -96,4 +99,34 @@ func TestModeWireBoundIsPlainTCP(t *testing.T) {
 	require.NoError(t, err)
 	defer c.Close()
 	require.Equal(t, "127.0.0.1", netip.MustParseAddrPort(c.LocalAddr().String()).Addr().String())
+}
+
+// A listener with a secret lets in who speaks the stream carrier and knows it. RFC 8684's handshake has no room for a
+// secret, so that who comes with it is turned away, like plain TCP.
+func TestModeWireListenerWithSecret(t *testing.T) {
+	secret := []byte("sesame")
+	l := listenOnWire(t, Config{Secret: secret, PrefaceTimeout: 300 * time.Millisecond})
+	for name, cfg := range map[string]Config{
+		"wire": {Mode: ModeWire}, "tcp": {Mode: ModeTCP}, "stream without": {Mode: ModeStream, RequireMultipath: true, HandshakeTimeout: time.Second},
+		"stream with another": {Mode: ModeStream, Secret: []byte("open"), HandshakeTimeout: time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := Dialer{Config: cfg, Transport: newTransport(t)}
+			c, err := d.DialMultipath(t.Context(), "tcp", l.Addr().String())
+			if err == nil {
+				_, _ = c.Write([]byte("let me in"))
+				require.NoError(t, c.SetReadDeadline(time.Now().Add(5*time.Second)))
+				_, err = c.Read(make([]byte, 1))
+				c.Close()
+			}
+			require.Error(t, err)
+			require.NotErrorIs(t, err, os.ErrDeadlineExceeded)
+		})
+	}
+	client, server := connect(t, Dialer{Config: Config{Mode: ModeStream, Secret: secret}, Transport: newTransport(t)}, l)
+	requireCarrier(t, server, extapi.CarrierStream, extapi.FallbackNone)
+	exchange(t, client, server)
+	require.NoError(t, l.SetDeadline(time.Now().Add(200*time.Millisecond)))
+	_, err := l.Accept()
+	require.ErrorIs(t, err, os.ErrDeadlineExceeded, "nobody else got in")
 }
