@@ -2,7 +2,6 @@ package engine
 
 import (
 	"bytes"
-	"container/heap"
 	"crypto/rand"
 	"encoding/binary"
 	"io"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/mptcp-go/mptcp/extapi"
 	"github.com/mptcp-go/mptcp/internal/pool"
+	"github.com/mptcp-go/mptcp/internal/simnet"
 	"github.com/mptcp-go/mptcp/options"
 	"github.com/stretchr/testify/require"
 )
@@ -23,8 +23,7 @@ import (
 type lab struct {
 	t      *testing.T
 	now    time.Duration
-	events labEvents
-	seq    int
+	events *simnet.Sim
 	rng    *mrand.Rand
 	client *labHost
 	server *labHost
@@ -32,27 +31,6 @@ type lab struct {
 	join   func(l *lab, r JoinRequest) *labLink // the link that a join takes; nil: it fails
 	tcp    bool                                 // what a dead link swallows is sent again, as TCP does
 	steps  int                                  // events and timeouts so far
-}
-
-type labEvent struct {
-	at  time.Duration
-	seq int
-	do  func()
-}
-
-type labEvents []labEvent
-
-func (h labEvents) Len() int { return len(h) }
-func (h labEvents) Less(i, j int) bool {
-	return h[i].at < h[j].at || h[i].at == h[j].at && h[i].seq < h[j].seq
-}
-func (h labEvents) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
-func (h *labEvents) Push(x any)   { *h = append(*h, x.(labEvent)) }
-func (h *labEvents) Pop() any {
-	old := *h
-	e := old[len(old)-1]
-	*h = old[:len(old)-1]
-	return e
 }
 
 // labHost is one end: a connection, its events and what its application does.
@@ -101,7 +79,7 @@ type labFlow struct {
 }
 
 func newLab(t *testing.T, seed uint64, cfg ...func(client bool, c *Config)) *lab {
-	l := &lab{t: t, rng: mrand.New(mrand.NewPCG(seed, 1))}
+	l := &lab{t: t, events: simnet.New(seed), rng: mrand.New(mrand.NewPCG(seed, 1))}
 	mk := func(client bool) *labHost {
 		c := Config{
 			Client: client, Rand: rand.Reader, SendBuffer: 1 << 20, RecvBuffer: 1 << 20,
@@ -160,8 +138,7 @@ func (l *lab) connect(link *labLink, p FlowParams) (*labFlow, *labFlow) {
 }
 
 func (l *lab) after(d time.Duration, do func()) {
-	l.seq++
-	heap.Push(&l.events, labEvent{at: l.now + d, seq: l.seq, do: do})
+	l.events.At(l.now+d, do)
 }
 
 // run lets time pass until the given instant, or until stop says so.
@@ -170,8 +147,8 @@ func (l *lab) run(until time.Duration, stop func() bool) {
 	for idle := 0; !stop(); idle++ {
 		require.Less(l.t, idle, 10000, "time stands still at %v", l.now)
 		next := until
-		if len(l.events) > 0 {
-			next = min(next, l.events[0].at)
+		if at, ok := l.events.Next(); ok {
+			next = min(next, at)
 		}
 		for _, h := range []*labHost{l.client, l.server} {
 			if at, ok := h.c.Next(); ok {
@@ -181,8 +158,8 @@ func (l *lab) run(until time.Duration, stop func() bool) {
 		if next > l.now {
 			l.now, idle = next, 0
 		}
-		for len(l.events) > 0 && l.events[0].at <= l.now {
-			heap.Pop(&l.events).(labEvent).do()
+		for at, ok := l.events.Next(); ok && at <= l.now; at, ok = l.events.Next() {
+			l.events.Step()
 			l.steps++
 			l.settle()
 		}

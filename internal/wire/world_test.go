@@ -2,7 +2,6 @@ package wire
 
 import (
 	"bytes"
-	"container/heap"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -15,6 +14,7 @@ import (
 	"github.com/mptcp-go/mptcp/engine"
 	"github.com/mptcp-go/mptcp/extapi"
 	"github.com/mptcp-go/mptcp/internal/pool"
+	"github.com/mptcp-go/mptcp/internal/simnet"
 	"github.com/mptcp-go/mptcp/internal/wire/packet"
 	"github.com/mptcp-go/mptcp/internal/wire/tcp"
 	"github.com/stretchr/testify/require"
@@ -24,34 +24,12 @@ import (
 type world struct {
 	t      testing.TB
 	now    time.Duration
-	events eventHeap
-	seq    int
+	events *simnet.Sim
 	rng    *rand.Rand
 	client *host
 	server *host
 	routes []*route
 	lost   int // packets that the routes dropped
-}
-
-type event struct {
-	at  time.Duration
-	seq int
-	do  func()
-}
-
-type eventHeap []event
-
-func (h eventHeap) Len() int { return len(h) }
-func (h eventHeap) Less(i, j int) bool {
-	return h[i].at < h[j].at || h[i].at == h[j].at && h[i].seq < h[j].seq
-}
-func (h eventHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
-func (h *eventHeap) Push(x any)   { *h = append(*h, x.(event)) }
-func (h *eventHeap) Pop() any {
-	old := *h
-	e := old[len(old)-1]
-	*h = old[:len(old)-1]
-	return e
 }
 
 // route is what lies between one address of the client and the server.
@@ -113,7 +91,7 @@ type flow struct {
 }
 
 func newWorld(t testing.TB, seed uint64, with ...func(h *host)) *world {
-	w := &world{t: t, rng: newRand(seed)}
+	w := &world{t: t, events: simnet.New(seed), rng: newRand(seed)}
 	before := pool.Outstanding()
 	mk := func(client bool) *host {
 		h := &host{w: w, client: client, group: newGroup(), port: 80, next: 40000}
@@ -173,8 +151,7 @@ func (w *world) connect(client, server string, r route) *route {
 }
 
 func (w *world) after(d time.Duration, do func()) {
-	w.seq++
-	heap.Push(&w.events, event{at: w.now + d, seq: w.seq, do: do})
+	w.events.At(w.now+d, do)
 }
 
 // dial opens the connection from the client's first address to the server's first.
@@ -224,8 +201,8 @@ func (w *world) run(until time.Duration, stop func() bool) bool {
 	for idle := 0; stop == nil || !stop(); idle++ {
 		require.Less(w.t, idle, 20000, "time stands still at %v", w.now)
 		next := until
-		if len(w.events) > 0 {
-			next = min(next, w.events[0].at)
+		if at, ok := w.events.Next(); ok {
+			next = min(next, at)
 		}
 		for _, h := range []*host{w.client, w.server} {
 			if at, ok := h.deadline(); ok {
@@ -235,8 +212,8 @@ func (w *world) run(until time.Duration, stop func() bool) bool {
 		if next > w.now {
 			w.now, idle = next, 0
 		}
-		for len(w.events) > 0 && w.events[0].at <= w.now {
-			heap.Pop(&w.events).(event).do()
+		for at, ok := w.events.Next(); ok && at <= w.now; at, ok = w.events.Next() {
+			w.events.Step()
 			w.settle()
 		}
 		for _, h := range []*host{w.client, w.server} {
