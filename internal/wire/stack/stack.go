@@ -37,7 +37,7 @@ type Stack struct {
 
 // New makes a stack. open opens its link; both count time from epoch.
 func New(epoch time.Time, open func(link.Stack) (link.Link, error)) (*Stack, error) {
-	s := &Stack{epoch: epoch, rand: &locked{r: rand.Reader}, conns: make(map[*driver.Conn]*conn), ports: make(map[*port]struct{})}
+	s := &Stack{epoch: epoch, resets: limiter{bucket: tcp.NewBucket(time.Second/maxResets, maxResets/10)}, rand: &locked{r: rand.Reader}, conns: make(map[*driver.Conn]*conn), ports: make(map[*port]struct{})}
 	if _, err := io.ReadFull(s.rand, s.secret[:]); err != nil {
 		return nil, fmt.Errorf("no randomness for sequence numbers: %w", err)
 	}
@@ -146,25 +146,19 @@ func (s *Stack) find(d *driver.Conn) *conn {
 	return s.conns[d]
 }
 
-// limiter lets so many things happen in each tenth of a second.
+// limiter is a tcp.Bucket that many may use at once.
 type limiter struct {
-	mu    sync.Mutex
-	since time.Duration
-	n     int
+	mu     sync.Mutex
+	bucket tcp.Bucket
 }
 
-// maxResets is how many RSTs answer strays in a tenth of a second: "rate limiting" as RFC 5961 section 7 has it for
-// challenge ACKs.
-const maxResets = 100
+// maxResets is how many RSTs answer strays in a second: "rate limiting" as RFC 5961 section 7 has it for challenge ACKs.
+const maxResets = 1000
 
 func (l *limiter) allow(now time.Duration) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if now-l.since >= time.Second/10 {
-		l.since, l.n = now, 0
-	}
-	l.n++
-	return l.n <= maxResets
+	return l.bucket.Take(now)
 }
 
 // locked is a source of randomness that several connections share.

@@ -99,7 +99,7 @@ func (c *Conn) repeatedSYN(now time.Duration, s *packet.Segment) {
 		return
 	}
 	c.stats.Events.DupSYNs++
-	if c.limits.duplicates.take(now) {
+	if c.limits.duplicates.Take(now) {
 		c.hs.due = true
 	}
 }
@@ -164,7 +164,7 @@ func (c *Conn) unacceptable(now time.Duration, off int64, n int, f packet.Flags)
 		c.ack.at()
 		return
 	}
-	if c.limits.duplicates.take(now) {
+	if c.limits.duplicates.Take(now) {
 		c.ack.at()
 	}
 }

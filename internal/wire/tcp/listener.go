@@ -43,7 +43,7 @@ type Listener struct {
 	waiting  int           // connections not accepted yet
 	baked    time.Duration // when the last cookie was sent, with everBaked
 	ever     bool
-	resets   bucket
+	resets   Bucket
 	Counters ListenCounters
 }
 
@@ -66,7 +66,7 @@ func NewListener(cfg ListenConfig) *Listener {
 	if cfg.Backlog <= 0 {
 		cfg.Backlog = 128
 	}
-	return &Listener{cfg: cfg, resets: newBucket(time.Millisecond, 1000)}
+	return &Listener{cfg: cfg, resets: NewBucket(time.Millisecond, 1000)}
 }
 
 // SetMTU sets what answers with cookies say of the size of packets.
@@ -119,7 +119,7 @@ func (l *Listener) ack(now time.Duration, s, out *packet.Segment) (Verdict, Cook
 		}
 		l.Counters.CookiesFailed++
 	}
-	if !l.resets.take(now) {
+	if !l.resets.Take(now) {
 		return Ignore, Cookie{}
 	}
 	r, _ := Reset(s)
