@@ -153,14 +153,16 @@ func (c *conn) join(ctx context.Context, d *driver.Conn, r engine.JoinRequest) e
 	keys := d.Keys()
 	now := c.s.now()
 	cfg := c.config(now, p, p.lf.Local(), p.lf.Remote(), p.mtu())
-	p.flow = wire.DialJoin(now, cfg, keys, engine.NewJoinInitiator(keys, uint32(nonce), r.LocalID, r.Backup))
+	initiator := engine.NewJoinInitiator(keys, uint32(nonce), r.LocalID, r.Backup)
+	p.flow = wire.DialJoin(now, cfg, keys, initiator)
 	done := make(chan wire.Result, 1)
 	p.settle = func(now time.Duration, res wire.Result) *driver.Conn {
 		var entered *driver.Conn
 		if res.Err == nil {
 			if entered = c.adopt(now, d, p, engine.FlowParams{
-				LocalID: r.LocalID, Interface: r.Path.Interface, IfIndex: r.Path.IfIndex, Kind: r.Path.Kind, Cost: r.Path.Cost,
-				Role: r.Role, Backup: r.Backup, Attempt: r.Attempt,
+				LocalID: r.LocalID, RemoteID: initiator.PeerID,
+				Interface: r.Path.Interface, IfIndex: r.Path.IfIndex, Kind: r.Path.Kind, Cost: r.Path.Cost,
+				Role: r.Role, Backup: r.Backup, PeerBackup: initiator.PeerBackup, Attempt: r.Attempt,
 			}); entered == nil {
 				res.Err = driver.ErrFull
 			}

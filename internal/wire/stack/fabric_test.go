@@ -144,12 +144,13 @@ func (h *host) Send(batch []packet.Segment) (int, error) {
 		if err := h.admit(i); err != nil {
 			return i, err
 		}
-		b, err := s.Append(nil, packet.FullChecksum)
-		if err != nil {
-			return i, err
-		}
 		h.f.mu.Lock()
 		lost := h.f.lose != nil && h.f.lose(s)
+		b, err := s.Append(nil, packet.FullChecksum)
+		if err != nil {
+			h.f.mu.Unlock()
+			return i, err
+		}
 		var to *host
 		for _, x := range h.f.hosts {
 			for _, a := range x.addrs {

@@ -24,6 +24,7 @@ import (
 	"github.com/mptcp-go/mptcp/internal/wire"
 	"github.com/mptcp-go/mptcp/internal/wire/packet"
 	"github.com/mptcp-go/mptcp/internal/wire/tcp"
+	"github.com/mptcp-go/mptcp/options"
 	"github.com/mptcp-go/mptcp/scheduler"
 )
 
@@ -326,6 +327,37 @@ func TestJoin(t *testing.T) {
 	w.fabric.watch(nil)
 	require.Greater(t, carried[clientAddr], 16<<10) // how much each carries is the scheduler's affair, and the machine's
 	require.Greater(t, carried[secondAddr], 16<<10)
+}
+
+// RFC 8684 section 3.2: the SYN/ACK names the address that it comes from, for REMOVE_ADDR, and says whether the path is to
+// be a backup.
+func TestJoinTakesWhatTheAnswerSays(t *testing.T) {
+	w := newWorld(t, secondAddr)
+	c, s := w.dial(w.seed(true))
+	_, err := c.d.Write([]byte{1})
+	require.NoError(t, err)
+	_, err = s.d.Read(make([]byte, 1))
+	require.NoError(t, err)
+	require.Eventually(t, c.d.Established, 5*time.Second, time.Millisecond)
+	w.fabric.watch(func(s *packet.Segment) bool {
+		if s.Flags.Has(packet.SYN | packet.ACK) {
+			i := bytes.Index(s.Options, []byte{options.Kind, 16, 0x10, 0})
+			s.Options[i+2], s.Options[i+3] = 0x11, 9 // which the HMAC does not cover
+		}
+		return false
+	})
+	c.d.SetLocalAddrs([]extapi.Candidate{
+		{Local: netip.AddrPortFrom(clientAddr, 0), Interface: "f0", IfIndex: 1}, {Local: netip.AddrPortFrom(secondAddr, 0), Interface: "f1", IfIndex: 2},
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	_, err = c.d.OpenSubflow(ctx, netip.AddrPortFrom(secondAddr, 0), netip.AddrPort{})
+	require.NoError(t, err)
+	w.fabric.watch(nil)
+	flows := c.d.Subflows()
+	require.Len(t, flows, 2)
+	require.EqualValues(t, 9, flows[1].RemoteID)
+	require.True(t, flows[1].Backup)
 }
 
 func TestLossyFabric(t *testing.T) {
