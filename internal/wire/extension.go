@@ -191,7 +191,7 @@ func (f *Flow) takeDSS(in *tcp.Incoming) {
 func (f *Flow) takeSignals() {
 	for _, s := range f.got.signals {
 		if _, ok := s.(options.MPFail); ok {
-			f.sig.fail.set = false // it answers ours, or asks for one that has yet to be queued
+			f.sig.fail.take()
 		}
 		f.in.put(item{kind: itemSignal, signal: s})
 	}

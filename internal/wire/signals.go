@@ -17,11 +17,41 @@ type signals struct {
 	again time.Duration // when the next may; 0: nothing waits for that
 }
 
-// mpFail is an MP_FAIL that goes along with everything until the peer shows that it has arrived: were it
-// lost, the peer would go on with mappings that we no longer look at.
+// mpFail is an MP_FAIL that is repeated until the peer shows that it has arrived: were it lost, the peer would go on with
+// mappings that we no longer look at. But Linux takes each for a new complaint, and has stopped sending when several
+// came at once. So it goes along with what leaves a retransmission timeout later, and an answer is repeated only when it
+// is asked for again.
 type mpFail struct {
 	set    bool
+	asked  bool // the peer's came first: ours is the answer
 	option options.MPFail
+	wait   time.Duration // between repetitions
+	next   time.Duration // when it may leave
+}
+
+// put makes o what leaves next.
+func (m *mpFail) put(o options.MPFail, wait time.Duration) {
+	m.set, m.option, m.wait, m.next = true, o, wait, 0
+}
+
+// take takes the peer's MP_FAIL: an answer to ours, or what ours, which may have yet to be queued, is the answer to.
+func (m *mpFail) take() {
+	if !m.set && m.wait == 0 {
+		m.asked = true
+	}
+	m.set, m.next = m.asked && m.wait != 0, 0
+}
+
+// append appends it when it is due.
+func (m *mpFail) append(now time.Duration, dst []byte, budget int) []byte {
+	if !m.set || now < m.next {
+		return dst
+	}
+	from := len(dst)
+	if dst = fit(dst, m.option, budget); len(dst) > from {
+		m.set, m.next = !m.asked, now+m.wait
+	}
+	return dst
 }
 
 const (
@@ -52,7 +82,7 @@ func (f *Flow) Signal(now time.Duration, o options.Option) {
 		f.fc.set, f.fc.option = true, o
 		return // it leaves with Abort or Close
 	case options.MPFail:
-		f.sig.fail = mpFail{set: true, option: o}
+		f.sig.fail.put(o, f.rto())
 		f.c.AckNow(now)
 		return
 	case options.RemoveAddr:
@@ -130,9 +160,7 @@ func (f *Flow) more(now time.Duration) bool {
 // append appends what fits of the signals that wait, in order. With lone, the segment is a pure ACK.
 func (s *signals) append(now time.Duration, dst []byte, budget int, lone bool) []byte {
 	from := len(dst)
-	if s.fail.set {
-		dst = fit(dst, s.fail.option, budget)
-	}
+	dst = s.fail.append(now, dst, budget)
 	n := 0
 	for _, o := range s.queue {
 		if padded(o.Len()) > budget-(len(dst)-from) {
