@@ -33,6 +33,7 @@ type order struct {
 	Paths       policy
 	Announce    []netip.AddrPort
 	SpeaksFirst bool
+	Checksum    bool
 
 	URLs []string // of a fetcher
 	Cert string   // file
@@ -66,6 +67,13 @@ type job struct {
 	For      time.Duration // the senders' time, unless they are told to stop before
 	Bytes    int64         // and their limit; 0: none
 	Rate     int64         // bytes per second; 0: as many as go
+
+	// Hold: an end that sends nothing half-closes when it has received everything, else at once. Linux opens and accepts
+	// joins only while neither end has closed its direction.
+	Hold bool
+
+	Nap     time.Duration // a receiver's, before it reads on
+	Damaged bool          // wrong bytes are expected, and counted
 }
 
 // report is what a program has to say, as a line of JSON.
@@ -94,6 +102,7 @@ type tally struct {
 	Took   time.Duration // from the first byte to the last
 	Gap    time.Duration // the longest time without a byte
 	GapEnd time.Duration // since the program began
+	Wrong  int           // reads with a wrong byte
 }
 
 // rate is in Mbit/s.
@@ -102,6 +111,7 @@ func (t tally) rate() float64 { return float64(t.Bytes) * 8 / 1e6 / t.Took.Secon
 // program is a process in a namespace, as its parent sees it.
 type program struct {
 	l      *lab
+	mode   mptcp.Mode
 	cmd    *exec.Cmd
 	stdin  io.WriteCloser
 	stderr bytes.Buffer
@@ -120,7 +130,7 @@ func (l *lab) start(ns string, o order) *program {
 	require.NoError(l.t, err)
 	text, err := json.Marshal(o)
 	require.NoError(l.t, err)
-	p := &program{l: l, cmd: l.command(ns, exe, "-test.run=^$"), news: make(chan struct{})}
+	p := &program{l: l, mode: o.Mode, cmd: l.command(ns, exe, "-test.run=^$"), news: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), orderEnv+"="+string(text))
 	p.cmd.Stderr = &p.stderr
 	p.stdin, err = p.cmd.StdinPipe()
@@ -223,7 +233,29 @@ func (p *program) until(d time.Duration, what string, fits func(report) bool) re
 	}
 }
 
-// say sends the program a command: "state", "stop" or "stacks".
+// seen says whether an event of this name has been reported.
+func (p *program) seen(event string) bool {
+	list, _, _ := p.look()
+	return slices.ContainsFunc(list, func(r report) bool { return r.Event == event })
+}
+
+// failure waits until the program reports that it failed, and returns why.
+func (p *program) failure(d time.Duration) string {
+	p.l.t.Helper()
+	why := ""
+	p.l.eventually(d, "a failure", func() bool {
+		list, _, _ := p.look()
+		for _, r := range list {
+			if r.Kind == "failed" {
+				why = r.Err
+			}
+		}
+		return why != ""
+	})
+	return why
+}
+
+// say sends the program a command: "state", "stop", "stacks", or one of steer's.
 func (p *program) say(command string) {
 	_, _ = io.WriteString(p.stdin, command+"\n") // one that has ended is found out by wait
 }

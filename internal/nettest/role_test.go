@@ -65,7 +65,8 @@ func obey(text string) int {
 func (a *actor) listen() {
 	stop := sync.OnceFunc(func() { close(a.stopped) })
 	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
-		switch in.Text() {
+		verb, arg, _ := strings.Cut(in.Text(), " ")
+		switch verb {
 		case "stop":
 			stop()
 		case "state":
@@ -73,6 +74,10 @@ func (a *actor) listen() {
 		case "stacks":
 			a.state()
 			_ = pprof.Lookup("goroutine").WriteTo(os.Stderr, 1) // for whoever looks into a failure
+		default:
+			if err := a.steer(verb, arg); err != nil {
+				a.fail(fmt.Errorf("%s: %w", in.Text(), err))
+			}
 		}
 	}
 }
@@ -148,7 +153,7 @@ func (a *actor) enter(nc net.Conn) {
 func (a *actor) config() mptcp.Config {
 	return mptcp.Config{
 		Mode: a.Mode, Discovery: a.Discovery, Peers: a.Peers,
-		Paths: a.Paths.paths(), ServerSpeaksFirst: a.SpeaksFirst,
+		Paths: a.Paths.paths(), ServerSpeaksFirst: a.SpeaksFirst, Checksum: a.Checksum,
 	}
 }
 
@@ -243,15 +248,21 @@ func (a *actor) work(nc net.Conn, in *bufio.Reader, send, receive bool, j job) e
 	var wg sync.WaitGroup
 	var sent, received tally
 	var sendErr, receiveErr error
+	over := make(chan struct{}) // nothing more comes
 	wg.Go(func() {
 		if send {
 			sent, sendErr = a.send(nc, j)
+		} else if j.Hold {
+			<-over
 		}
 		if err := nc.(interface{ CloseWrite() error }).CloseWrite(); sendErr == nil {
 			sendErr = err
 		}
 	})
-	wg.Go(func() { received, receiveErr = a.receive(in) })
+	wg.Go(func() {
+		defer close(over)
+		received, receiveErr = a.receive(in, j)
+	})
 	wg.Wait()
 	if err := errors.Join(sendErr, receiveErr); err != nil {
 		return fmt.Errorf("sent %d, received %d: %w", sent.Bytes, received.Bytes, err)
@@ -295,7 +306,7 @@ func (a *actor) send(nc net.Conn, j job) (tally, error) {
 }
 
 // receive reads until the end and checks every byte.
-func (a *actor) receive(in *bufio.Reader) (tally, error) {
+func (a *actor) receive(in *bufio.Reader, j job) (tally, error) {
 	var t tally
 	buf := make([]byte, 64*kib)
 	var first, last time.Time
@@ -310,8 +321,13 @@ func (a *actor) receive(in *bufio.Reader) (tally, error) {
 				t.Gap, t.GapEnd = gap, now.Sub(a.began)
 			}
 			last = now
+			if t.Bytes == 0 {
+				time.Sleep(j.Nap)
+			}
 			t.Took = last.Sub(first)
-			if i := differs(t.Bytes, buf[:n]); i >= 0 {
+			if i := differs(t.Bytes, buf[:n]); i >= 0 && j.Damaged {
+				t.Wrong++
+			} else if i >= 0 {
 				return t, fmt.Errorf("byte %d is wrong", t.Bytes+int64(i))
 			}
 			t.Bytes += int64(n)

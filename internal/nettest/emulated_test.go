@@ -1,0 +1,69 @@
+package nettest
+
+import (
+	"fmt"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/mptcp-go/mptcp/internal/netlab"
+	"github.com/mptcp-go/mptcp/internal/onpath"
+)
+
+// valve is a place on a path for a middlebox that a scenario puts there.
+type valve struct {
+	mu  sync.Mutex
+	box onpath.Element
+}
+
+// Process implements onpath.Element.
+func (v *valve) Process(now time.Duration, p []byte, d onpath.Dir, emit onpath.Emit) {
+	v.mu.Lock()
+	box := v.box
+	v.mu.Unlock()
+	if box == nil {
+		emit(p, d)
+		return
+	}
+	box.Process(now, p, d, emit)
+}
+
+func (v *valve) set(box onpath.Element) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.box = box
+}
+
+// newEmulatedStage makes a stage whose two IPv4 paths are emulated: what the router of another stage can't do to packets, a
+// middlebox of onpath does.
+func newEmulatedStage(t *testing.T, ours string) (s *stage, paths [2]*valve) {
+	needKernelMPTCP(t)
+	need(t, "tcpdump", "tshark")
+	l := newLab(t, "c", "s")
+	for i := range paths {
+		paths[i] = &valve{}
+		n, near, far := i+1, clientIP(i+1), serverIP(i+1)
+		emulated, err := netlab.Start(netlab.Config{
+			Near:     netlab.End{Namespace: l.prefix + "c", Name: fmt.Sprintf("c%d", n), Addrs: []netip.Prefix{netip.PrefixFrom(near, 24)}},
+			Far:      netlab.End{Namespace: l.prefix + "s", Name: fmt.Sprintf("s%d", n), Addrs: []netip.Prefix{netip.PrefixFrom(far, 24)}, Routes: []netip.Prefix{netip.PrefixFrom(near, 24).Masked()}},
+			Elements: []onpath.Element{paths[i]},
+		})
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = emulated.Close() }) // before that of the namespaces
+		l.do("c", fmt.Sprintf("ip route add default dev c%d metric %d", n, 100*n))
+		l.do("c", fmt.Sprintf("ip route add default dev c%d table %d", n, 100+n))
+		l.do("c", fmt.Sprintf("ip rule add from %v table %d", near, 100+n))
+	}
+	for _, ns := range []string{"c", "s"} {
+		l.do(ns, "ip mptcp limits set subflow 4 add_addr_accepted 4")
+	}
+	s = &stage{lab: l, ours: ours, theirs: "s"}
+	if ours == "s" {
+		s.theirs = "c"
+	}
+	s.captured = l.capture(ours)
+	return s, paths
+}

@@ -1,0 +1,295 @@
+package nettest
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/mptcp-go/mptcp/extapi"
+)
+
+// endpoint tells the kernel's path manager of an address.
+func (s *stage) endpoint(id int, a netip.Addr, how string) {
+	s.t.Helper()
+	s.do(s.theirs, fmt.Sprintf("ip mptcp endpoint add %v id %d %s", a, id, how))
+}
+
+// has says whether an event's details contain all of these.
+func (r report) has(parts ...string) bool {
+	for _, part := range parts {
+		if !strings.Contains(r.Detail, part) {
+			return false
+		}
+	}
+	return true
+}
+
+// tells waits for an event that has these details.
+func (p *program) tells(name string, parts ...string) report {
+	p.l.t.Helper()
+	return p.event(5*time.Second, name, func(r report) bool { return r.has(parts...) })
+}
+
+// proves moves everything from the first subflow to the others, so that these show that they carry it.
+func (s *stage) proves(p pair, ours *program, ifaces ...string) {
+	s.t.Helper()
+	ours.say("backup 1")
+	s.await("MPPrioRx", 1)
+	s.carrying(ifaces...)
+}
+
+// The kernel's listener announces an address in ADD_ADDR, and our dialer joins there: of the same family or the other.
+func kernelAnnounces(first, second int) scenario {
+	return scenario{fmt.Sprintf("IPv%d, and IPv%d is announced", first, second), func(t *testing.T, s *stage) {
+		s.endpoint(5, serverAddr(second, 2), "signal")
+		p := s.connect(kernelEnd, ourDialer("c1"), serverAddr(first, 1), trickle)
+		s.await("MPJoinAckRx", 1)
+		s.await("EchoAdd", 1)
+		s.requireCounted(map[string]int{"AddAddrTx": 1, "EchoAdd": 1, "MPJoinSynRx": 1, "MPJoinAckRx": 1})
+		flows := s.subflows(p.client, 2)
+		require.Equal(t, at(serverAddr(second, 2)), flows[1].Remote.String())
+		require.EqualValues(t, 5, flows[1].RemoteID)
+		s.proves(p, p.client, "s2")
+		p.stop()
+	}}
+}
+
+// anyPort is o that dials announced addresses on other ports too.
+func (o order) anyPort() order {
+	o.Paths.AnyAnnouncedPort = true
+	return o
+}
+
+// On a port of its own the kernel opens a listener for joins alone. Ours goes there when its policy says so.
+func kernelAnnouncesPort(dialed bool) scenario {
+	return scenario{fmt.Sprintf("an announced port, which the policy lets us dial: %v", dialed), func(t *testing.T, s *stage) {
+		announced := uint16(7001)
+		if !dialed {
+			announced = 7002 // the kernel does not give a port back at once
+		}
+		s.endpoint(5, serverIP(2), fmt.Sprint("signal port ", announced))
+		ours := ourDialer("c1")
+		if dialed {
+			ours = ours.anyPort()
+		}
+		p := s.connect(kernelEnd, ours, serverIP(1), trickle)
+		s.await("EchoAdd", 1)
+		if dialed {
+			s.await("MPJoinPortAckRx", 1)
+			s.requireCounted(map[string]int{"MPJoinPortSynRx": 1, "MPJoinPortAckRx": 1})
+			s.proves(p, p.client, "s2")
+		} else {
+			s.carrying("c1")
+			s.requireCounted(map[string]int{"MPJoinPortSynRx": 0, "MPJoinSynRx": 0})
+		}
+		p.stop()
+	}}
+}
+
+// Addresses that the kernel's listener announces to our dialer, and takes back.
+func TestNamespaceWireKernelAnnounces(t *testing.T) {
+	newStage(t, "c", 2).scenes(t, []scenario{
+		kernelAnnounces(4, 4), kernelAnnounces(6, 6), kernelAnnounces(4, 6), kernelAnnounces(6, 4),
+		kernelAnnouncesPort(true), kernelAnnouncesPort(false),
+		{"two addresses, and both removed at once", func(t *testing.T, s *stage) {
+			s.endpoint(5, serverIP(2), "signal")
+			s.endpoint(6, serverIP6(2), "signal")
+			p := s.connect(kernelEnd, ourDialer("c1"), serverIP(1), trickle)
+			s.await("MPJoinAckRx", 2)
+			s.await("EchoAdd", 2)
+			s.requireCounted(map[string]int{"AddAddrTx": 2, "EchoAdd": 2, "MPJoinSynRx": 2, "MPJoinAckRx": 2})
+			s.do("s", "ip mptcp endpoint flush")
+			for _, id := range []string{"addr_id=5", "addr_id=6"} {
+				p.client.tells("addr_removed", id, "by_peer=true")
+			}
+			s.subflows(p.client, 1)
+			s.carrying("c1")
+			p.stop()
+			require.Equal(t, 2, s.counted()["RmAddrTx"])
+		}},
+		{"one of two addresses is removed while data flows there", func(t *testing.T, s *stage) {
+			s.endpoint(5, serverIP(2), "signal")
+			p := s.connect(kernelEnd, ourDialer("c1"), serverIP(1), trickle)
+			s.await("MPJoinAckRx", 1)
+			s.proves(p, p.client, "s2")
+			s.do("s", "ip mptcp endpoint delete id 5")
+			p.client.tells("addr_removed", "addr_id=5", "by_peer=true")
+			s.subflows(p.client, 1)
+			s.carrying("s1")
+			p.stop()
+			s.requireCounted(map[string]int{"RmAddrTx": 1})
+		}},
+		{"nobody listens at the announced address", func(t *testing.T, s *stage) {
+			s.endpoint(5, serverIP(2), "signal")
+			bound := kernelEnd
+			bound.Addr = at(serverIP(1))
+			s.box(fmt.Sprintf("ip daddr %v tcp flags & syn == syn counter comment \"joins\"", serverIP(2)))
+			p := s.connect(bound, ourDialer("c1"), serverIP(1), trickle)
+			s.eventually(5*time.Second, "a join is tried", func() bool { return s.count("joins") > 0 })
+			s.await("EchoAdd", 1)
+			s.carrying("c1")
+			s.requireCounted(map[string]int{"EchoAdd": 1, "MPJoinAckRx": 0})
+			require.Len(t, p.client.state().Subflows, 1)
+			p.stop()
+		}},
+		{"no joins to the initial address", func(t *testing.T, s *stage) {
+			s.sysctl("net.mptcp.allow_join_initial_addr_port", "0", "1")
+			s.endpoint(5, serverIP(2), "signal")
+			p := s.connect(kernelEnd, ourDialer("c1", "c2"), serverIP(1), trickle)
+			s.await("MPJoinAckRx", 1)
+			s.flowing(true, "c1", "c2")
+			for _, f := range p.client.state().Subflows[1:] {
+				require.Equal(t, serverIP(2), f.Remote.Addr(), "%v", f)
+			}
+			p.stop()
+		}},
+	}, reset)
+}
+
+// sysctl sets what clear takes back.
+func (s *stage) sysctl(name, value, before string) {
+	s.t.Helper()
+	s.do(s.theirs, "sysctl -qw "+name+"="+value)
+	s.undo = append(s.undo, func() { s.do(s.theirs, "sysctl -qw "+name+"="+before) })
+}
+
+// subflows waits until our end has so many.
+func (s *stage) subflows(ours *program, n int) (flows []extapi.SubflowInfo) {
+	s.t.Helper()
+	s.eventually(5*time.Second, fmt.Sprint(n, " subflows"), func() bool {
+		flows = ours.state().Subflows
+		return len(flows) == n
+	})
+	return flows
+}
+
+// Our listener announces an address, and the kernel's dialer joins there.
+func weAnnounce(first, second int) scenario {
+	return scenario{fmt.Sprintf("IPv%d, and IPv%d is announced", first, second), func(t *testing.T, s *stage) {
+		p := s.connect(ourListener(netip.AddrPortFrom(serverAddr(second, 2), 0)), kernelEnd, serverAddr(first, 1), trickle)
+		s.await("MPJoinSynAckRx", 1)
+		s.requireCounted(map[string]int{"AddAddr": 1, "EchoAddTx": 1, "MPJoinSynTx": 1, "MPJoinSynAckRx": 1})
+		flows := s.subflows(p.server, 2)
+		require.Equal(t, at(serverAddr(second, 2)), flows[1].Local.String())
+		s.proves(p, p.server, "s2")
+		p.stop()
+	}}
+}
+
+// Addresses that our listener announces to the kernel's dialer, and takes back; and those of the dialer.
+func TestNamespaceWireWeAnnounce(t *testing.T) {
+	second := netip.AddrPortFrom(serverIP(2), 0)
+	newStage(t, "s", 2).scenes(t, []scenario{
+		weAnnounce(4, 4), weAnnounce(6, 6), weAnnounce(6, 4),
+		{"IPv6 to a dialer with an IPv4 socket", func(t *testing.T, s *stage) {
+			p := s.connect(ourListener(netip.AddrPortFrom(serverIP6(2), 0)), kernelEnd, serverIP(1), trickle)
+			s.await("EchoAddTx", 1)
+			s.carrying("c1")
+			s.requireCounted(map[string]int{"MPJoinSynTx": 0})
+			p.stop()
+		}},
+		{"a dialer that takes no addresses", func(t *testing.T, s *stage) {
+			s.do("c", "ip mptcp limits set add_addr_accepted 0")
+			p := s.connect(ourListener(second), kernelEnd, serverIP(1), trickle)
+			s.await("EchoAddTx", 1)
+			s.carrying("c1")
+			s.requireCounted(map[string]int{"MPJoinSynTx": 0})
+			p.stop()
+		}},
+		{"two addresses, one echo after the other", func(t *testing.T, s *stage) {
+			p := s.connect(ourListener(second, netip.AddrPortFrom(serverIP6(2), 0)), kernelEnd, serverIP6(1), trickle)
+			s.await("MPJoinSynAckRx", 2)
+			s.requireCounted(map[string]int{"EchoAddTx": 2, "MPJoinSynAckRx": 2})
+			p.stop()
+		}},
+		{"an address added, and removed while data flows there", func(t *testing.T, s *stage) {
+			p := s.connect(ourListener(), kernelEnd, serverIP(1), trickle)
+			p.server.say("add " + at(serverIP(2)))
+			s.await("MPJoinSynAckRx", 1)
+			s.proves(p, p.server, "s2")
+			p.server.say("remove " + at(serverIP(2)))
+			s.await("RmAddr", 1)
+			s.subflows(p.server, 1)
+			s.carrying("s1")
+			s.requireCounted(map[string]int{"RmAddr": 1})
+			p.stop()
+		}},
+		{"the echo gets lost", func(t *testing.T, s *stage) {
+			s.box("iifname rc1 tcp option mptcp subtype 3 counter drop comment \"echoes\"")
+			p := s.connect(ourListener(second), kernelEnd, serverIP(1), trickle)
+			s.await("MPJoinSynAckRx", 1)
+			s.await("AddAddr", 2)
+			s.carrying("c1")
+			s.requireCounted(map[string]int{"MPJoinSynTx": 1})
+			p.stop()
+		}},
+		{"the kernel removes an address while data flows there", func(t *testing.T, s *stage) {
+			s.endpoint(7, clientIP(2), "dev c2 subflow")
+			p := s.connect(ourListener(), kernelEnd, serverIP(1), trickle)
+			s.await("MPJoinSynAckRx", 1)
+			s.proves(p, p.server, "c2")
+			s.do("c", "ip mptcp endpoint delete id 7")
+			p.server.tells("addr_removed", "addr_id=7", "by_peer=true")
+			s.subflows(p.server, 1)
+			s.carrying("c1")
+			s.requireCounted(map[string]int{"RmAddrTx": 1})
+			p.stop()
+		}},
+	})
+}
+
+// Limits and policies that keep joins out, and addresses of our dialer that go.
+func TestNamespaceWireJoinsRefused(t *testing.T) {
+	newStage(t, "c", 2).scenes(t, []scenario{
+		{"the kernel takes no joins", func(t *testing.T, s *stage) {
+			s.do("s", "ip mptcp limits set subflow 0")
+			p := s.connect(kernelEnd, ourDialer("c1", "c2"), serverIP(1), trickle)
+			s.await("MPJoinRejected", 1)
+			p.client.tells("subflow_closed", "administratively prohibited")
+			s.carrying("c1")
+			require.Len(t, p.client.state().Subflows, 1)
+			p.stop()
+		}},
+		{"our address goes while data flows there", func(t *testing.T, s *stage) {
+			p := s.connect(kernelEnd, ourDialer("c1", "c2"), serverIP(1), trickle)
+			s.await("MPJoinAckRx", 1)
+			s.proves(p, p.client, "c2")
+			p.client.say("remove " + netip.AddrPortFrom(clientIP(2), 0).String())
+			s.subflows(p.client, 1)
+			s.carrying("c1")
+			s.requireCounted(map[string]int{"RmAddr": 0}) // a path that was never announced ends with a FIN
+			p.stop()
+		}},
+		{"an interface loses its address and gets it back", func(t *testing.T, s *stage) {
+			p := s.connect(kernelEnd, ourDialer("c1", "c2"), serverIP(1), trickle)
+			s.await("MPJoinAckRx", 1)
+			s.do("c", fmt.Sprintf("ip addr del %v/24 dev c2", clientIP(2)))
+			s.await("RmAddr", 1)
+			s.subflows(p.client, 1)
+			s.do("c", fmt.Sprintf("ip addr add %v/24 dev c2", clientIP(2)))
+			s.do("c", fmt.Sprintf("ip route replace default via %v dev c2 metric 200", gateway(clientIP(2))))
+			s.do("c", fmt.Sprintf("ip route replace default via %v dev c2 table 102", gateway(clientIP(2))))
+			s.await("MPJoinAckRx", 2)
+			s.proves(p, p.client, "c2")
+			p.stop()
+		}},
+		{"a path goes silent and comes back", func(t *testing.T, s *stage) {
+			p := s.connect(kernelEnd, ourDialer("c1", "c2"), serverIP(1), trickle)
+			s.await("MPJoinAckRx", 1)
+			p.client.say("backup 2")
+			s.await("MPPrioRx", 1)
+			s.carrying("c1")
+			s.cut("rc1")
+			s.undo = append(s.undo, s.healAll)
+			s.carrying("c2")
+			s.healAll()
+			s.carrying("c1")
+			c, srv := p.stop()
+			require.Less(t, max(c.Received.Gap, srv.Received.Gap), 3*time.Second)
+		}},
+	}, reset)
+}

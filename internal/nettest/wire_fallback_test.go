@@ -1,0 +1,152 @@
+package nettest
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/mptcp-go/mptcp/extapi"
+)
+
+// What middleboxes take away, as rules of the router.
+const (
+	fromSYN    = "tcp flags & (syn | ack) == syn reset tcp option mptcp"
+	fromSYNACK = "tcp flags & (syn | ack) == (syn | ack) reset tcp option mptcp"
+	fromRest   = "tcp flags & syn == 0 reset tcp option mptcp"
+	noSYN      = "tcp flags & (syn | ack) == syn tcp option mptcp exists drop"
+)
+
+// infinite is what tshark says of the mapping that ends Multipath TCP.
+const infinite = "Fallback to infinite mapping"
+
+// short is a job that no middlebox has time to change under way.
+var short = job{Down: true, Up: true, Bytes: 256 * kib}
+
+// fallsBack is a connection that becomes plain TCP because of rules that were there from the beginning.
+func fallsBack(name, rule string, why extapi.FallbackReason, counter string) scenario {
+	return scenario{name, func(t *testing.T, s *stage) {
+		if rule != "" {
+			s.box(rule)
+		}
+		server, client := s.ends("c1", "c2")
+		p := s.connect(server, client, serverIP(1), short)
+		c, srv := finish(t, 10*time.Second, p.client, p.server)
+		ours := c
+		if s.ours == "s" {
+			ours = srv
+		}
+		require.Equal(t, extapi.CarrierTCP, ours.Info.Carrier)
+		require.Equal(t, why.String(), ours.Info.Fallback.String())
+		require.LessOrEqual(t, len(ours.Subflows), 1)
+		got := s.counted()
+		if counter != "" {
+			require.Equal(t, 1, got[counter], "the kernel's %s; all: %s", counter, nonzero(got))
+		}
+		require.Zero(t, got["MPJoinSynRx"]+got["MPJoinSynTx"], nonzero(got))
+	}}
+}
+
+// The option is taken off the SYN, off its answer, or off everything behind: both ends go on as plain TCP.
+func TestNamespaceWireFallback(t *testing.T) {
+	t.Run("our dialer", func(t *testing.T) {
+		newStage(t, "c", 2).scenes(t, []scenario{
+			fallsBack("SYN", fromSYN, extapi.FallbackPeer, ""),
+			fallsBack("SYN/ACK", fromSYNACK, extapi.FallbackPeer, "MPCapableFallbackACK"),
+			fallsBack("third ACK and what follows", fromRest, extapi.FallbackStripped, "MPCapableFallbackACK"),
+			fallsBack("SYNs with it get lost", noSYN, extapi.FallbackBlackhole, ""),
+		}, infinite)
+	})
+	t.Run("our listener", func(t *testing.T) {
+		newStage(t, "s", 2).scenes(t, []scenario{
+			fallsBack("SYN", fromSYN, extapi.FallbackPeer, "MPCapableFallbackSYNACK"),
+			fallsBack("SYN/ACK", fromSYNACK, extapi.FallbackThirdAck, "MPCapableFallbackSYNACK"),
+			fallsBack("third ACK and what follows", fromRest, extapi.FallbackThirdAck, "MPCapableDataFallback"),
+			{"SYNs with it get lost", func(t *testing.T, s *stage) {
+				fallsBack("", noSYN, extapi.FallbackPeer, "MPCapableSYNTXDrop").play(t, s)
+				s.do("c", "sysctl -qw net.mptcp.blackhole_timeout=3600") // which makes it forget
+			}},
+		}, infinite)
+	})
+}
+
+// joinLost is a join of our dialer that a middlebox spoils: the connection goes on over its first path.
+func joinLost(name, rule string, check func(t *testing.T, s *stage)) scenario {
+	return scenario{name, func(t *testing.T, s *stage) {
+		s.box("iifname rc2 "+rule, "iifname rc2 tcp flags & syn == syn counter comment \"joins\"")
+		p := s.connect(kernelEnd, ourDialer("c1", "c2"), serverIP(1), trickle)
+		s.eventually(5*time.Second, "a join is tried", func() bool { return s.count("joins") > 0 })
+		s.carrying("c1")
+		check(t, s)
+		require.Len(t, p.client.state().Subflows, 1)
+		p.stop()
+	}}
+}
+
+// Joins of our dialer that middleboxes spoil, or nearly.
+func TestNamespaceWireJoinsSpoilt(t *testing.T) {
+	newStage(t, "c", 2).scenes(t, []scenario{
+		joinLost("the option is taken off the SYN", "tcp flags & (syn | ack) == syn reset tcp option mptcp", func(t *testing.T, s *stage) {
+			s.requireCounted(map[string]int{"MPJoinSynRx": 0, "MPJoinAckRx": 0})
+		}),
+		joinLost("the option is taken off the third message", "tcp flags & syn == 0 reset tcp option mptcp", func(t *testing.T, s *stage) {
+			got := s.counted()
+			require.Zero(t, got["MPJoinAckRx"], nonzero(got))
+		}),
+		{"the third message is lost twice", func(t *testing.T, s *stage) {
+			s.box("iifname rc2 tcp flags & (syn | rst | ack) == ack tcp option mptcp subtype 1 quota until 160 bytes drop")
+			p := s.connect(kernelEnd, ourDialer("c1", "c2"), serverIP(1), trickle)
+			s.await("MPJoinAckRx", 1)
+			p.client.say("backup 1")
+			s.carrying("c2")
+			s.requireCounted(map[string]int{"MPJoinAckRx": 1})
+			p.stop()
+		}},
+		{"the kernel answers SYNs with cookies", func(t *testing.T, s *stage) {
+			s.sysctl("net.ipv4.tcp_syncookies", "2", "1")
+			p := s.connect(kernelEnd, ourDialer("c1", "c2"), serverIP(1), trickle)
+			s.await("MPJoinAckRx", 1)
+			p.client.say("backup 1")
+			s.carrying("c2")
+			s.requireCounted(map[string]int{"MPCapableACKRX": 1, "MPJoinAckRx": 1})
+			p.stop()
+		}},
+	}, reset)
+}
+
+// stripped is a path that loses the option under way: alone it goes on as plain TCP, one of two is left.
+func stripped(paths int) scenario {
+	return scenario{fmt.Sprintf("%d subflows", paths), func(t *testing.T, s *stage) {
+		var p pair
+		if paths == 1 {
+			server, client := s.ends("c1")
+			p = s.connect(server, client, serverIP(1), trickle)
+			s.carrying("c1")
+			s.box("tcp flags & rst == 0 reset tcp option mptcp")
+			s.our(p).event(5*time.Second, "conn_fell_back", func(r report) bool { return true })
+			s.carrying("c1")
+			p.stop()
+			require.Equal(t, 1, s.counted()["DssFallback"]+s.counted()["MPCapableDataFallback"], nonzero(s.counted()))
+			return
+		}
+		p = s.meet(trickle)
+		s.flowing(true, "c1", "c2")
+		s.box("iifname rc2 tcp flags & rst == 0 reset tcp option mptcp", "oifname rc2 tcp flags & rst == 0 reset tcp option mptcp")
+		s.our(p).say("backup 1")
+		p.lost(s, 2)
+		s.carrying("c1")
+		c, srv := p.stop()
+		require.Equal(t, extapi.FallbackNone, c.Info.Fallback)
+		require.Equal(t, extapi.FallbackNone, srv.Info.Fallback)
+	}}
+}
+
+// The option vanishes while data flows.
+func TestNamespaceWireStripped(t *testing.T) {
+	for _, ours := range []string{"c", "s"} {
+		t.Run("ours is "+ours, func(t *testing.T) {
+			newStage(t, ours, 2).scenes(t, []scenario{stripped(1), stripped(2)}, reset, infinite)
+		})
+	}
+}
