@@ -22,6 +22,10 @@ func (c *Conn) Poll(now time.Duration, out *packet.Segment) bool {
 			return true
 		}
 	}
+	if c.ack.owed > 0 && c.reports() {
+		c.emitACK(now, out) // data would take the ACK along, and leave it no room for the blocks
+		return true
+	}
 	if c.rtx != nil && c.pollData(now, out) {
 		return true
 	}
@@ -31,10 +35,23 @@ func (c *Conn) Poll(now time.Duration, out *packet.Segment) bool {
 		return true
 	}
 	if c.ack.owed > 0 {
-		c.emit(now, out, &Outgoing{Kind: KindACK, Off: c.snd.nxt}, packet.ACK)
+		c.emitACK(now, out)
 		return true
 	}
 	return false
+}
+
+// reports says whether SACK has something to report.
+func (c *Conn) reports() bool { return c.snd.sack && (c.rcv.hasDSACK || c.rcv.q.news()) }
+
+// emitACK fills in a pure ACK. Where it had no room for all that SACK has to report, another one is owed: the peer
+// must not take for lost what has arrived.
+func (c *Conn) emitACK(now time.Duration, out *packet.Segment) {
+	before := c.stats.Events.SACKBlocksSent
+	c.emit(now, out, &Outgoing{Kind: KindACK, Off: c.snd.nxt}, packet.ACK)
+	if c.stats.Events.SACKBlocksSent > before && c.reports() {
+		c.ack.at()
+	}
 }
 
 // Sent tells that everything polled has left, or was lost on the way out.

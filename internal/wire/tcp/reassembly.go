@@ -1,6 +1,7 @@
 package tcp
 
 import (
+	"slices"
 	"sort"
 
 	"github.com/mptcp-go/mptcp/internal/deque"
@@ -38,6 +39,7 @@ func (p *piece) end() uint64 { return p.off + uint64(len(p.ref.B)) }
 type island struct {
 	Range
 	serial uint64 // of the newest segment in it: RFC 2018 section 4 reports that one first
+	told   bool   // the peer has been told of it as it is
 }
 
 // add takes what of p, which begins at off, is new. It keeps references of its own. Memory beyond limit is
@@ -184,22 +186,41 @@ func (r *reassembly) has(from, to uint64) bool {
 }
 
 // newest fills dst with islands, the one that changed last first: "The first SACK block … MUST specify the
-// contiguous block of data containing the segment which triggered this ACK" (RFC 2018 section 4).
+// contiguous block of data containing the segment which triggered this ACK" (RFC 2018 section 4). Where several
+// have changed since the last ACK and do not all fit, those come first that have not been told.
 func (r *reassembly) newest(dst []Range) int {
-	before := r.serial + 1
 	for n := range dst {
 		best := -1
 		for i := range r.islands {
-			if s := r.islands[i].serial; s < before && (best < 0 || s > r.islands[best].serial) {
+			if !slices.Contains(dst[:n], r.islands[i].Range) && (best < 0 || r.islands[i].before(&r.islands[best])) {
 				best = i
 			}
 		}
 		if best < 0 {
 			return n
 		}
-		dst[n], before = r.islands[best].Range, r.islands[best].serial
+		r.islands[best].told = true
+		dst[n] = r.islands[best].Range
 	}
 	return len(dst)
+}
+
+// before says whether x is to be reported before y.
+func (x *island) before(y *island) bool {
+	if x.told != y.told {
+		return y.told
+	}
+	return x.serial > y.serial
+}
+
+// news says whether there is an island that the peer has not been told of as it is.
+func (r *reassembly) news() bool {
+	for i := range r.islands {
+		if !r.islands[i].told {
+			return true
+		}
+	}
+	return false
 }
 
 // drop releases everything.

@@ -1,6 +1,12 @@
 package tcp
 
-import "testing"
+import (
+	"testing"
+	"time"
+
+	"github.com/mptcp-go/mptcp/internal/pool"
+	"github.com/mptcp-go/mptcp/options"
+)
 
 // RFC 2018 section 4: what the blocks report, and in which order.
 func TestSACKReportsTheNewestBlockFirst(t *testing.T) {
@@ -30,6 +36,44 @@ func TestSACKLeavesRoomForTimestamps(t *testing.T) {
 	}
 	s.outs = s.outs[3:]
 	s.want("A ack=1 sack=2001-2101,1501-1601,1001-1101", "three fit beside timestamps")
+}
+
+// narrow is an Extension whose options leave room for one block.
+type narrow struct{ noExtension }
+
+func (narrow) Append(_ time.Duration, _ *Outgoing, dst []byte, budget int) []byte {
+	for range min(budget, 24) {
+		dst = append(dst, options.KindNOP)
+	}
+	return dst
+}
+
+// Segments of one batch share an ACK, but what it has no room to report must be heard of, too.
+func TestEveryChangeIsReportedThoughOneBlockFits(t *testing.T) {
+	s := dialed(t, "mss=1460 sackok", func(c *Config) { c.Extension = narrow{} })
+	for _, l := range []string{"501", "1001", "1501", "1601"} {
+		seg := s.build("A len=100 ack=1 seq=" + l)
+		s.c.HandleSegment(s.now, &seg, pool.Ref{})
+	}
+	s.drain()
+	s.want("A ack=1 sack=1501-1701", "the newest first")
+	s.want("A ack=1 sack=1001-1101", "then what the peer does not know of")
+	s.want("A ack=1 sack=501-601", "and the rest")
+	s.quiet("each once")
+	s.peer("A seq=2001 len=100 ack=1")
+	s.want("A ack=1 sack=2001-2101", "and from then on what is new")
+	s.quiet("and nothing else")
+}
+
+// A full segment has no room for blocks. It must not take their ACK along.
+func TestDataDoesNotSwallowTheReport(t *testing.T) {
+	s := dialed(t, "mss=1460 sackok")
+	s.c.Queue(s.now, payloadRef(1, 2920))
+	s.peer("A seq=501 len=100 ack=1")
+	s.want("A seq=1 len=0 ack=1 sack=501-601", "an ACK of its own, before the data")
+	s.want("A seq=1 len=1460 ack=1", "then the data")
+	s.want("A seq=1461 len=1460 ack=1", "all of it")
+	s.quiet("it was told")
 }
 
 // RFC 2883 section 4, the examples.
