@@ -37,6 +37,7 @@ type Ack struct {
 	AppLimited        bool          // the window was not what limited the sender
 	ECE               bool          // the ACK echoes a congestion mark (RFC 3168)
 	DeliveryRate      int64         // bytes per second; not positive: unknown
+	ReturnDelay       time.Duration // how much of RTT is the ACK's, whose way back took so much longer than the shortest; 0: unknown
 }
 
 // Loss is what a detection says of one subflow.

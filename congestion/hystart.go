@@ -53,8 +53,10 @@ func (h *hystart) observe(now Time, a Ack) (over bool) {
 	if a.RTT <= 0 {
 		return false
 	}
-	if h.current == 0 || a.RTT < h.current {
-		h.current = a.RTT
+	// Of two directions that are busy at once, each has its ACKs wait behind the data of the other. The RFC's whole
+	// round trip would end slow start for a queue that is not ours.
+	if rtt := max(a.RTT-a.ReturnDelay, 1); h.current == 0 || rtt < h.current {
+		h.current = rtt
 	}
 	h.count++
 	if h.count < hystartSamples {

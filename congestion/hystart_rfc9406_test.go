@@ -40,6 +40,24 @@ func TestHyStartThreshold(t *testing.T) {
 	require.Equal(t, "slow_start", c.Metrics().State, "N_RTT_SAMPLE is 8")
 }
 
+// A queue on the way back is no reason to leave slow start; one that is ours is.
+func TestHyStartLooksAtTheWayForth(t *testing.T) {
+	for name, tc := range map[string]struct {
+		back time.Duration
+		css  bool
+	}{"the ACKs wait": {rtt / 4, false}, "the data waits": {0, true}, "both wait": {rtt / 10, true}} {
+		t.Run(name, func(t *testing.T) {
+			c := newTestCubic(10)
+			at := round(c, 0, rtt, 10)
+			for i := range 8 {
+				sent := at + Time(i)
+				c.OnAck(sent+rtt*5/4, Ack{Bytes: mss, InFlight: c.Window(), SentAt: sent, RTT: rtt * 5 / 4, ReturnDelay: tc.back, SRTT: rtt, MinRTT: rtt})
+			}
+			require.Equal(t, tc.css, c.Metrics().State == "conservative_slow_start")
+		})
+	}
+}
+
 // conservative is in CSS since the eighth sample of the second round, with a window of 27.25 segments:
 // seven more in full, and a quarter of one.
 func conservative(t *testing.T) (Controller, Time) {

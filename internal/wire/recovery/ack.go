@@ -28,6 +28,9 @@ type Ack struct {
 	// Config.Tick; HasEcho says that there is one.
 	EchoedAt time.Duration
 	HasEcho  bool
+	// Clock is the peer's own timestamp on the segment (TSval), which HasClock says that there is.
+	Clock    uint32
+	HasClock bool
 	// ECE is the flag of RFC 3168.
 	ECE bool
 	// Pure says that the segment carries neither payload nor SYN nor FIN, WindowChanged that it announces

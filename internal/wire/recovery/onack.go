@@ -227,6 +227,9 @@ func (s *Sender) tell(now time.Duration, n *news) {
 	if n.hasYoungest {
 		c.RTT = max(now-n.youngest, time.Microsecond)
 	}
+	if s.cfg.Timestamps && n.ack.HasClock {
+		c.ReturnDelay = s.back.observe(now, n.ack.Clock, c.RTT)
+	}
 	s.cfg.Controller.OnAck(now, c)
 	s.start.acked(bytes, s.cfg.Controller.Window(), s.mss)
 }

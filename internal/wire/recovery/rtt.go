@@ -10,8 +10,7 @@ const minRTTWindow = 5 * time.Minute
 // estimator is RFC 6298 sections 2.2 and 2.3.
 type estimator struct {
 	srtt, rttvar time.Duration
-	least        [2]time.Duration // of this half of the window and of the one before; 0: no sample
-	since        time.Duration    // when this half began
+	shortest     least // of all round trips of late
 
 	unsettled            bool // a timeout was spurious, at the instant
 	sinceThen            time.Duration
@@ -49,25 +48,9 @@ func (e *estimator) settle(sentAt, rtt time.Duration) {
 	}
 }
 
-func (e *estimator) observe(now, rtt time.Duration) {
-	if now-e.since > minRTTWindow/2 {
-		e.least[1], e.least[0] = e.least[0], 0
-		e.since = now
-	}
-	if e.least[0] == 0 || rtt < e.least[0] {
-		e.least[0] = rtt
-	}
-}
+func (e *estimator) observe(now, rtt time.Duration) { e.shortest.observe(now, rtt) }
 
-func (e *estimator) min() time.Duration {
-	switch {
-	case e.least[0] == 0:
-		return e.least[1]
-	case e.least[1] == 0:
-		return e.least[0]
-	}
-	return min(e.least[0], e.least[1])
-}
+func (e *estimator) min() time.Duration { return e.shortest.value() }
 
 // sampleRTT takes a round-trip time into all estimates.
 func (s *Sender) sampleRTT(now, rtt time.Duration) {

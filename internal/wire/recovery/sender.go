@@ -48,6 +48,7 @@ type Sender struct {
 
 	board   scoreboard
 	rtt     estimator
+	back    wayBack
 	rack    rack
 	tlp     tlp
 	timer   timer

@@ -50,7 +50,10 @@ func (c *Conn) recover(now time.Duration, s *packet.Segment, ack uint64, pure, c
 	a.ECE = c.ecn.echoed(c, s.Flags)
 	a.OptionsOnly = pure && signalsOnly(s.Options)
 	a.Unsent = max(0, min(c.snd.unsent(), c.snd.usable()))
-	if c.ts.on && c.head.hasTS && c.head.tsEcr != 0 {
+	if c.ts.on && c.head.hasTS {
+		a.Clock, a.HasClock = c.head.tsVal, true
+	}
+	if a.HasClock && c.head.tsEcr != 0 {
 		a.EchoedAt, a.HasEcho = c.ts.echoed(now, c.head.tsEcr)
 	}
 	c.readSACK(ack)
