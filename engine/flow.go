@@ -77,10 +77,18 @@ type FlowStats struct {
 	// waited for the peer's answer; 0: none does. One that the path's TCP has not acknowledged yet does
 	// not count where the carrier can tell: it waits in a queue, and stalled acknowledgements say more.
 	Unanswered time.Duration
+	// Patience is how long the flow's own TCP waits for an acknowledgement before it takes all that is in flight for
+	// lost (RFC 6298's RTO, without back-off), where that TCP is the carrier's own and sees every segment of the
+	// peer's; 0: the carrier cannot tell.
+	Patience time.Duration
 	// Grain is the length of mappings, in bytes, above which the carrier learns too late what has
 	// arrived; 0: any will do.
-	Grain      int
-	Congestion string
+	Grain int
+	// Segment is the payload of a full segment, in bytes: a mapping that is no multiple of it ends with a short one.
+	// Worth is the room below which a mapping costs more than it moves while more waits; more of it is about to
+	// come. 0 of either: no matter.
+	Segment, Worth int
+	Congestion     string
 }
 
 // FlowParams describe a subflow that AddFlow puts under the engine.

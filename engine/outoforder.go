@@ -8,12 +8,14 @@ import (
 	"github.com/mptcp-go/mptcp/internal/seqnum"
 )
 
-// Bounds of the out-of-order store. maxOutOfOrder entries of the 1,460-byte pieces that a TCP segment
-// carries are 6 MiB, the default receive buffer. Short pieces are packed (refqueue.go) when they
+// Bounds of the out-of-order store. It takes maxOutOfOrder entries, and more where the receive buffer holds more
+// pieces of shortPiece bytes, half of what a TCP segment carries: a peer that goes by the window loses none, even
+// where a mapping ends in the middle of a segment now and then. Short pieces are packed (refqueue.go) when they
 // waste memory; those that still do, because a peer picks its holes so that each keeps a packed chunk
 // alive, are dropped beyond dropSlack and dropRatio, both well above where packing begins.
 const (
 	maxOutOfOrder = 4096
+	shortPiece    = 730
 	dropSlack     = 256 << 10
 	dropRatio     = 4
 
@@ -26,6 +28,7 @@ const (
 // outOfOrder holds the pieces behind a hole: sorted by data sequence number, not overlapping.
 type outOfOrder struct {
 	entries deque.Deque[piece]
+	most    int // entries; 0: maxOutOfOrder
 	bytes   int
 	pinned  int64               // bytes of chunks
 	chunks  map[*pool.Chunk]int // how many entries lie in each: paths take turns, so that neighbours seldom share one
@@ -115,7 +118,7 @@ func (s *outOfOrder) crumb(p pool.Ref) bool {
 
 // keep puts e before index i, with a reference of its own, unless a bound forbids it.
 func (s *outOfOrder) keep(i int, e piece, b *budget) bool {
-	if s.entries.Len() >= maxOutOfOrder {
+	if s.entries.Len() >= max(maxOutOfOrder, s.most) {
 		return false
 	}
 	payload := s.bytes + e.n

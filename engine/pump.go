@@ -203,13 +203,19 @@ func (c *Conn) place(now time.Duration, seg *segment, fresh int64) bool {
 	if dec.Len > 0 {
 		n = min(n, int64(dec.Len))
 	}
-	if n < min(sillyRoom, fresh) && d.flows[i].busy() {
+	if n < min(d.flows[i].worth(), fresh) && d.flows[i].busy() {
 		v.Paths[i].Room = 0 // too little for a mapping: wait until more drains
 		return true
+	}
+	if full := int64(d.flows[i].stats.Segment); full > 0 && full <= n && n < fresh {
+		n -= n % full
 	}
 	c.run(now, i, n, dec.Dup)
 	return true
 }
+
+// worth is the smallest mapping that s takes while it is busy and more waits.
+func (s *subflow) worth() int64 { return max(sillyRoom, int64(s.stats.Worth)) }
 
 func pathIndex(v *scheduler.View, id PathID) int {
 	for i := range v.Paths {

@@ -33,6 +33,7 @@ type receiver struct {
 func (r *receiver) begin(first uint64, cfg Config) {
 	r.q.init(first, cfg.Memory)
 	r.q.discard = r.discard
+	r.q.store.most = cfg.RecvBuffer / shortPiece
 	r.win.init(int64(cfg.RecvBuffer), cfg.Memory)
 	r.win.start(first, initialWindow)
 }

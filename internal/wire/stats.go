@@ -18,6 +18,9 @@ func (f *Flow) Stats(time.Duration) engine.FlowStats {
 		Acked:         f.acked,
 		Retransmitted: int64(s.Perf.OctetsRetrans),
 		LastProgress:  f.progress,
+		Patience:      s.Path.Patience,
+		Segment:       f.c.FullPayload(),
+		Worth:         f.c.Worthwhile(),
 		Congestion:    f.cfg.Congestion,
 	}
 }

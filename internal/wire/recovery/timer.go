@@ -23,6 +23,11 @@ const renegeWait = 10 * time.Millisecond
 
 // timeout is RTO, backed off: RFC 6298 section 2.
 func (s *Sender) timeout() time.Duration {
+	return min(s.Patience()<<min(s.timer.backoff, maxBackoff), s.cfg.MaxRTO)
+}
+
+// Patience is RTO without its back-off.
+func (s *Sender) Patience() time.Duration {
 	rto := initialRTO
 	switch {
 	case s.rtt.srtt > 0:
@@ -33,8 +38,7 @@ func (s *Sender) timeout() time.Duration {
 		// begins" (section 5, step 5.7).
 		rto = 3 * initialRTO
 	}
-	rto = min(rto, s.cfg.MaxRTO)
-	return min(rto<<min(s.timer.backoff, maxBackoff), s.cfg.MaxRTO)
+	return min(rto, s.cfg.MaxRTO)
 }
 
 // rearm sets the timer to what is due first.

@@ -124,13 +124,13 @@ func (c *Conn) Room() int {
 		return 0
 	}
 	room := c.room()
-	c.snd.hungry = room < int64(c.worthwhile())
+	c.snd.hungry = room < int64(c.Worthwhile())
 	return int(max(0, min(room, math.MaxInt32)))
 }
 
 // Scant says that there is room, but less than fills a segment well, while what is under way will make more.
 func (c *Conn) Scant() bool {
-	return c.rtx != nil && c.snd.una != c.snd.end && c.room() < int64(c.worthwhile())
+	return c.rtx != nil && c.snd.una != c.snd.end && c.room() < int64(c.Worthwhile())
 }
 
 // ShutOut says that the peer's window is closed, and that nothing is queued or in flight with which TCP would
@@ -150,14 +150,21 @@ func (c *Conn) room() int64 {
 	return min(room, int64(c.cfg.SendBuffer)-c.snd.unsent())
 }
 
-// worthwhile is the room that fills a segment well.
-func (c *Conn) worthwhile() int {
-	full := c.snd.payload(c)
-	if c.snd.super > full {
-		return max(full, min(c.snd.super, int(min(c.rtx.Window()/4, math.MaxInt32))))
+// Worthwhile is the room that fills a segment well: less had better wait, while anything is in flight.
+func (c *Conn) Worthwhile() int {
+	full := c.FullPayload()
+	if c.rtx == nil || c.snd.super <= full {
+		return full
 	}
-	return full
+	window := min(c.rtx.Window(), c.snd.wnd)
+	if c.snd.limit > 0 {
+		window = min(window, c.snd.limit)
+	}
+	return max(full, min(c.snd.super, int(min(window/4, math.MaxInt32))))
 }
+
+// FullPayload is the payload of a full segment at the end of what is queued.
+func (c *Conn) FullPayload() int { return c.segmentPayload(c.snd.end) }
 
 // offerRoom calls Handler.Room when there is room again for an owner that had too little, or none, and nothing
 // that would find out when there is.
@@ -166,7 +173,7 @@ func (c *Conn) offerRoom(now time.Duration) {
 		return
 	}
 	room := c.room()
-	if room >= int64(c.worthwhile()) || room > 0 && c.snd.una == c.snd.nxt && c.snd.unsent() == 0 || c.ShutOut() {
+	if room >= int64(c.Worthwhile()) || room > 0 && c.snd.una == c.snd.nxt && c.snd.unsent() == 0 || c.ShutOut() {
 		c.snd.hungry = false
 		c.h.Room(now)
 	}

@@ -44,6 +44,7 @@ type AppStats struct {
 // PathStats are of tcpEStatsPathTable.
 type PathStats struct {
 	MinRTT, RTTVar  time.Duration // 0: unknown
+	Patience        time.Duration // CurRTO without its back-off; not of RFC 4898
 	DupAcksOut      uint64
 	CERcvd, ECESent uint64
 	ECNsignals      uint64 // ACKs that brought a mark of ours back
@@ -116,6 +117,7 @@ func (c *Conn) Stats() Stats {
 		m := c.cfg.Controller.Metrics()
 		p.PipeSize, p.CurCwnd, p.CurSsthresh = r.InFlight(), r.Window(), m.SSThresh
 		p.SmoothedRTT, p.CurRTO = r.SRTT(), r.RTO()
+		s.Path.Patience = r.Patience()
 		s.Path.MinRTT, s.Path.RTTVar, s.Path.DeliveryRate = r.MinRTT(), r.RTTVar(), r.DeliveryRate()
 		s.Stack.InRecovery = r.Recovering()
 	}

@@ -1,0 +1,43 @@
+package engine
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Mappings that interleave with those of other paths can't grow: each had better fill whole segments.
+func TestMappingsFillSegments(t *testing.T) {
+	s, f := single(t, false)
+	f.stats.Segment, f.room = 1420, 5000
+	s.write(strings.Repeat("x", 10_000))
+	require.Equal(t, []string{"data 0+4260"}, f.log, "three segments of the 5000 bytes that there is room for")
+	f.clear()
+	f.room = 50_000
+	s.c.HandleRoom(s.now, f.id)
+	require.Equal(t, []string{"data 4260+5740"}, f.log, "the last one may be short")
+}
+
+// A small mapping is not worth its cost while more waits, as long as something is under way that brings room.
+func TestMappingsAreWorthTheirCost(t *testing.T) {
+	s, f := single(t, false)
+	f.stats.Segment, f.stats.Worth, f.room = 1420, 8000, 4000
+	s.write(strings.Repeat("x", 20_000))
+	require.Equal(t, []string{"data 0+2840"}, f.log, "nothing is under way yet")
+	f.clear()
+	s.c.HandleRoom(s.now, f.id)
+	require.Empty(t, f.log, "more room will come")
+	f.room = 8600
+	s.c.HandleRoom(s.now, f.id)
+	require.Equal(t, []string{"data 2840+8520"}, f.log)
+	f.clear()
+	f.room = 7000
+	s.c.HandleRoom(s.now, f.id)
+	require.Empty(t, f.log)
+	s.now += time.Millisecond
+	f.room = 8700
+	s.c.HandleRoom(s.now, f.id)
+	require.Equal(t, []string{"data 11360+8640"}, f.log, "all that is left")
+}
