@@ -57,14 +57,19 @@ func (c *Conn) doubt(now time.Duration, s *subflow) {
 	c.stale(now, s)
 }
 
-// blame doubts the flows that carry an overdue segment, as long as one is left that does not.
+// blame doubts the flows that carry an overdue segment, as long as one is left that does not, and unless their TCP
+// vouches for them.
 func (c *Conn) blame(now time.Duration, g *segment) {
 	carriers, free := g.carriers, false
 	for _, s := range c.flows {
 		free = free || s.usable() && carriers&s.slot == 0
 	}
 	for i := 0; free && i < len(c.flows); i++ {
-		if s := c.flows[i]; s.state == extapi.StateActive && carriers&s.slot != 0 {
+		s := c.flows[i]
+		if s.state != extapi.StateActive || carriers&s.slot == 0 {
+			continue
+		}
+		if c.observe(now, s); !c.vouched(now, s) {
 			c.doubt(now, s)
 		}
 	}

@@ -43,6 +43,9 @@ func (c *Conn) opportunistic(now time.Duration) {
 		c.resend(now, fast, seg)
 		if blocked {
 			c.penalise(now, slow, fast)
+			if slow.stats = slow.f.Stats(now); c.vouched(now, slow) {
+				return // its TCP is sending again what is missing, most of the rest is there already
+			}
 		}
 	}
 }

@@ -18,8 +18,10 @@ const (
 	stallUnknown = time.Second
 	lookCeil     = time.Second           // from one look at a stale flow to the next
 	stallExtra   = 40 * time.Millisecond // delayed ACKs (RFC 9293 section 3.8.6.3 allows 500 ms; kernels use 40)
-	dataFloor    = 400 * time.Millisecond
-	dataCeil     = 10 * time.Second
+	// heardPatience is how many more timeouts of TCP's own may pass while the peer is heard.
+	heardPatience = 2
+	dataFloor     = 400 * time.Millisecond
+	dataCeil      = 10 * time.Second
 )
 
 // stallAfter is how long a busy flow may go without a sign of progress.
@@ -31,7 +33,20 @@ func (c *Conn) stallAfter(s *subflow) time.Duration {
 		return stallUnknown
 	}
 	d := max(s.srtt()+4*max(0, s.stats.RTTVar), 2*s.tx.gap) + stallExtra
-	return min(max(d, stallFloor), stallCeil)
+	d = min(max(d, stallFloor), stallCeil)
+	if p := s.stats.Patience; p > 0 {
+		// Its TCP knows better: before its own timer expires, nothing says that the path is dead. While the peer's
+		// segments come in, a queue that grows in either direction explains late ACKs, and the timer expires in vain.
+		heard := s.tx.lastRx - max(s.tx.last, s.tx.since)
+		d = max(d, p+min(max(0, heard), heardPatience*p))
+	}
+	return d
+}
+
+// vouched says whether a TCP that is the peer's counterpart still delivers what s carries: then what is late there is
+// being sent again, and no sign of a dead path.
+func (c *Conn) vouched(now time.Duration, s *subflow) bool {
+	return s.stats.Patience > 0 && s.stats.InFlight > 0 && now-max(s.tx.last, s.tx.since) < c.stallAfter(s)
 }
 
 // armStall keeps a look at the flows' progress scheduled while any of them is busy.

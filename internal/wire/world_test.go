@@ -75,6 +75,13 @@ type host struct {
 	err    error
 	paused bool
 	result Result // of the first subflow
+	flooding
+}
+
+// flooding is an application that never ends.
+type flooding struct {
+	source func()         // refills out
+	sink   func(b []byte) // takes what arrives, instead of in
 }
 
 type flow struct {
@@ -347,7 +354,13 @@ func (h *host) joins() {
 }
 
 func (h *host) application() {
-	for len(h.out) > 0 {
+	for {
+		if h.source != nil {
+			h.source()
+		}
+		if len(h.out) == 0 {
+			break
+		}
 		n, err := h.eng.Write(h.w.now, h.out)
 		if h.err == nil {
 			h.err = err
@@ -364,7 +377,11 @@ func (h *host) application() {
 	var b [16 << 10]byte
 	for !h.paused && !h.eof && h.eng.Readable() {
 		n, err := h.eng.Read(h.w.now, b[:])
-		h.in.Write(b[:n])
+		if h.sink != nil {
+			h.sink(b[:n])
+		} else {
+			h.in.Write(b[:n])
+		}
 		if errors.Is(err, io.EOF) {
 			h.eof = true
 		} else if err != nil {
