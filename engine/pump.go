@@ -200,12 +200,12 @@ func (c *Conn) place(now time.Duration, seg *segment, fresh int64) bool {
 		return true
 	}
 	n := min(fresh, v.Paths[i].Room)
-	if dec.Len > 0 {
-		n = min(n, int64(dec.Len))
-	}
 	if n < min(d.flows[i].worth(), fresh) && d.flows[i].busy() {
 		v.Paths[i].Room = 0 // too little for a mapping: wait until more drains
 		return true
+	}
+	if dec.Len > 0 { // how little the scheduler gives at once is its choice, and no room would come of waiting
+		n = min(n, int64(dec.Len))
 	}
 	if full := int64(d.flows[i].stats.Segment); full > 0 && full <= n && n < fresh {
 		n -= n % full

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mptcp-go/mptcp/scheduler"
 	"github.com/stretchr/testify/require"
 )
 
@@ -40,4 +41,21 @@ func TestMappingsAreWorthTheirCost(t *testing.T) {
 	f.room = 8700
 	s.c.HandleRoom(s.now, f.id)
 	require.Equal(t, []string{"data 11360+8640"}, f.log, "all that is left")
+}
+
+// sips is a scheduler that gives a little at a time.
+type sips struct{ scheduler.Scheduler }
+
+func (x sips) Next(v *scheduler.View) scheduler.Decision {
+	d := x.Scheduler.Next(v)
+	d.Len = min(d.Len, 2000)
+	return d
+}
+
+// A scheduler's own measure is not waited for: there is room enough, and nobody would say so again.
+func TestSchedulersMayGiveLittle(t *testing.T) {
+	s, f := single(t, false, func(c *Config) { c.Scheduler = sips{scheduler.MinRTT.New()} })
+	f.stats.Segment, f.stats.Worth, f.room = 1000, 8000, 1<<20
+	s.write(strings.Repeat("x", 5000))
+	require.Equal(t, []string{"data 0+2000", "data 2000+2000", "data 4000+1000"}, f.log)
 }
