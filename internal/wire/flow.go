@@ -215,9 +215,6 @@ func (f *Flow) Room() int {
 	}
 	f.in.room = false // the engine sees for itself
 	room := max(0, f.c.Room())
-	if f.hs.capable.Checksum && !f.plain() && f.c.Scant() {
-		return 0 // a mapping with a checksum is never merged with the next: it should fill a segment
-	}
 	if room == 0 && f.plain() && f.c.ShutOut() {
 		return 1 // the engine probes the data-level window, of which plain TCP has none: this byte is for TCP's own probes
 	}

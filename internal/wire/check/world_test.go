@@ -54,7 +54,9 @@ type peer struct {
 
 const answer = "HTTP/1.0 404 none\r\n\r\n"
 
-func (p *peer) Seed(_, _ netip.AddrPort, capable bool) (stack.Seed, error) {
+func (p *peer) Taken(uint32) bool { return false } // it is never under pressure
+
+func (p *peer) Seed(r stack.Request) (stack.Seed, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	key, err := p.tokens.NewKey(nil)
@@ -66,7 +68,7 @@ func (p *peer) Seed(_, _ netip.AddrPort, capable bool) (stack.Seed, error) {
 		}},
 		TCP: tcp.Config{NoDelay: true, TimeWait: time.Second, SYNRetries: 3}, Congestion: congestion.Reno,
 	}
-	if !capable {
+	if !r.Capable {
 		s.Plain = extapi.FallbackPeer
 	}
 	return s, err
@@ -136,10 +138,10 @@ func examine(t *testing.T, p *peer, talk func(net.Conn) error, elements ...onpat
 		var err error
 		p.stack, err = stack.New(epoch, func(ls link.Stack) (link.Link, error) { return s.Open(ls), nil })
 		require.NoError(t, err)
-		l, err := p.stack.Listen(server, 0, p)
+		l, err := p.stack.Listen(server, stack.ListenConfig{}, p)
 		require.NoError(t, err)
 		stranger := &peer{tokens: engine.NewTokens[*driver.Conn](rand.Reader, 0)}
-		m, err := p.stack.Listen(other, 0, stranger)
+		m, err := p.stack.Listen(other, stack.ListenConfig{}, stranger)
 		require.NoError(t, err)
 		f = Run(t.Context(), Config{
 			Timeout: 10 * time.Second, Talk: talk, Epoch: epoch,

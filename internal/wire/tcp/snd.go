@@ -112,7 +112,7 @@ func (c *Conn) Queue(now time.Duration, p pool.Ref) {
 	c.snd.q.add(c.snd.end, p)
 	c.snd.end += uint64(len(p.B))
 	if c.rtx != nil {
-		c.snd.hungry = c.room() < int64(c.worthwhile()) // who fills the room need not ask whether he has
+		c.snd.hungry = c.room() < int64(c.Worthwhile()) // who fills the room need not ask whether he has
 	}
 }
 
@@ -126,11 +126,6 @@ func (c *Conn) Room() int {
 	room := c.room()
 	c.snd.hungry = room < int64(c.Worthwhile())
 	return int(max(0, min(room, math.MaxInt32)))
-}
-
-// Scant says that there is room, but less than fills a segment well, while what is under way will make more.
-func (c *Conn) Scant() bool {
-	return c.rtx != nil && c.snd.una != c.snd.end && c.room() < int64(c.Worthwhile())
 }
 
 // ShutOut says that the peer's window is closed, and that nothing is queued or in flight with which TCP would
