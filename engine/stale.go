@@ -16,8 +16,11 @@ const (
 	stallCeil  = 2 * time.Second
 	// stallUnknown is for a path whose round-trip time is not known yet (RFC 6298 section 2.1).
 	stallUnknown = time.Second
-	lookCeil     = time.Second           // from one look at a stale flow to the next
-	stallExtra   = 40 * time.Millisecond // delayed ACKs (RFC 9293 section 3.8.6.3 allows 500 ms; kernels use 40)
+	lookCeil     = time.Second // from one look at a stale flow to the next
+	// gapCeil is for how long a gap between two signs of life makes us patient: a path that pauses may
+	// still die, and what it carries then has to come on another within 300 ms.
+	gapCeil    = 65 * time.Millisecond
+	stallExtra = 40 * time.Millisecond // delayed ACKs (RFC 9293 section 3.8.6.3 allows 500 ms; kernels use 40)
 	// heardPatience is how many more timeouts of TCP's own may pass while the peer is heard.
 	heardPatience = 2
 	dataFloor     = 400 * time.Millisecond
@@ -84,17 +87,23 @@ func (c *Conn) HandleProgress(now time.Duration, id PathID) {
 
 // progress takes a sign of life that s gave at the instant at.
 func (c *Conn) progress(now, at time.Duration, s *subflow) {
-	if s.busy() {
+	repairs := s.state == extapi.StateStale && s.repairs()
+	if s.busy() && !repairs {
 		gap := at - max(s.tx.last, s.tx.since)
-		s.tx.gap = max(gap, s.tx.gap-s.tx.gap/8)
-		// One long gap (a stall that ended) must not make the next one invisible for long.
-		s.tx.gap = min(s.tx.gap, 4*s.srtt()+stallExtra)
+		s.tx.gap = min(max(gap, s.tx.gap-s.tx.gap/8), gapCeil)
 	}
 	s.tx.last = max(s.tx.last, at)
 	s.questioned = 0
-	if s.state == extapi.StateStale {
+	if s.state == extapi.StateStale && !repairs {
 		c.revive(now, s)
 	}
+}
+
+// repairs says whether the subflow's TCP has lost a whole window and sends it again, a little more each round
+// trip: an acknowledgement tells that the path passes packets, but what the flow carries and what it would be
+// given waits for the end of that.
+func (s *subflow) repairs() bool {
+	return s.stats.CWnd > 0 && s.stats.InFlight > 2*s.stats.CWnd
 }
 
 // HandleStuck says that the subflow's own retransmission timer fired.

@@ -146,7 +146,7 @@ func TestRepliesThatWaitedAreNoMeasure(t *testing.T) {
 	require.Equal(t, ms, a.Stats(20*ms).SRTT)
 
 	send(a, 200*ms, 11, payload(10, 0))
-	require.NoError(t, b.Feed(201*ms, drain(a, 200*ms, 0)))
-	require.NoError(t, a.Feed(203*ms, drain(b, 201*ms, 0)))
-	require.Equal(t, 3*ms, a.Stats(203*ms).SRTT)
+	require.NoError(t, b.Feed(206*ms, drain(a, 200*ms, 0)))
+	require.NoError(t, a.Feed(212*ms, drain(b, 206*ms, 0)))
+	require.Equal(t, 12*ms, a.Stats(212*ms).SRTT)
 }

@@ -12,7 +12,11 @@ func (f *Flow) SetStats(s engine.FlowStats) {
 	e.sock, e.sockAt, e.has = s, e.out, true
 }
 
-// Stats are the socket's measurements and ours. The round-trip time is the larger one: TCP_INFO's
+// beyond is by how much the shortest round trip of an ECHO is longer than TCP's when it goes further. The
+// others say less: an answer also waits for what the peer's TCP repairs, and for the peer.
+const beyond = 5 * time.Millisecond
+
+// Stats are the socket's measurements and ours. The round-trip time is the longer way's: TCP_INFO's
 // ends at the first proxy, and where one is in the way so do its rate and what it calls acknowledged.
 func (f *Flow) Stats(now time.Duration) engine.FlowStats {
 	e, q := &f.est, &f.out
@@ -28,7 +32,7 @@ func (f *Flow) Stats(now time.Duration) engine.FlowStats {
 		s.Unanswered, s.Grain = asked, e.grain()
 		return s
 	}
-	if e.srtt > s.SRTT {
+	if e.srtt > s.SRTT && e.minRTT-s.MinRTT > beyond {
 		s.SRTT, s.RTTVar = e.srtt, e.rttvar
 	}
 	s.MinRTT = max(s.MinRTT, e.minRTT)

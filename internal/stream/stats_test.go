@@ -33,3 +33,21 @@ func TestLateRepliesTellOfAProxy(t *testing.T) {
 		require.Equal(t, rtt, a.Stats(2*time.Second).SRTT)
 	}
 }
+
+// A reply that the peer's TCP had to send again comes late, and tells no more than that: the path is as long
+// as TCP says, for all that is waited for on it.
+func TestOneLateReplyIsNoLongPath(t *testing.T) {
+	a, _ := established(t, FlowConfig{})
+	b, _ := established(t, FlowConfig{})
+	a.SetStats(engine.FlowStats{SRTT: 30 * ms, RTTVar: ms, MinRTT: 20 * ms})
+	ssn := uint32(1)
+	for i, reply := range []time.Duration{21 * ms, 400 * ms} {
+		now := time.Duration(i) * 200 * ms
+		send(a, now, ssn, payload(10, 0))
+		ssn += 10
+		require.NoError(t, b.Feed(now+10*ms, drain(a, now, 0)))
+		require.NoError(t, a.Feed(now+reply, drain(b, now+10*ms, 0)))
+	}
+	require.Equal(t, 30*ms, a.Stats(time.Second).SRTT)
+	require.Equal(t, ms, a.Stats(time.Second).RTTVar)
+}
