@@ -82,7 +82,7 @@ type FlowStats struct {
 	// peer's; 0: the carrier cannot tell.
 	Patience time.Duration
 	// Grain is the length of mappings, in bytes, above which the carrier learns too late what has
-	// arrived; 0: any will do.
+	// arrived, or a DATA_ACK waits too long behind one; 0: any will do.
 	Grain int
 	// Segment is the payload of a full segment, in bytes: a mapping that is no multiple of it ends with a short one.
 	// Worth is the room below which a mapping costs more than it moves while more waits; more of it is about to

@@ -131,11 +131,18 @@ func (c *Conn) checkStall(now time.Duration) {
 			continue
 		}
 		c.observe(now, s)
-		if !s.owes() {
-			s.tx.since = now
-			continue
+		if owed := s.owes(); !owed || s.tx.calm && s.tx.outstanding == 0 {
+			// What the carrier sends by itself, answers above all, it sends without a word: it is owed an
+			// acknowledgement from when that is first seen.
+			s.tx.since, s.tx.calm = now, !owed
+			if !owed {
+				continue
+			}
 		}
 		due := max(s.tx.last, s.tx.since, c.time.woke) + c.stallAfter(s)
+		if s.tx.outstanding == 0 { // it carries nothing that could be sent elsewhere, while the peer's data fills its queue
+			due = max(due, s.tx.lastRx+c.stallAfter(s))
+		}
 		if due <= now {
 			if s.state == extapi.StateActive {
 				c.stale(now, s)

@@ -73,3 +73,39 @@ func TestPatienceIsBounded(t *testing.T) {
 		require.LessOrEqual(t, untilStale(s, f), 200*time.Millisecond)
 	})
 }
+
+// What the carrier sends by itself, an answer to the peer's question after a long silence, is not overdue at
+// the first look that sees it, whenever the last one was.
+func TestAnswerOfTheCarrierIsNotOverdueAtOnce(t *testing.T) {
+	s, f, g := double(t, false)
+	for _, x := range []*scriptFlow{f, g} {
+		x.stats.SRTT, x.stats.Acked, x.stats.CWnd, x.stats.InFlight = 40*time.Millisecond, 0, 14_000, 0
+	}
+	g.room = 0
+	s.write("hello")
+	acked(f, 1)
+	s.wait(100 * time.Millisecond)
+	f.Sends(ack(5))
+	s.wait(5 * time.Second) // f and g are silent, and owe nothing
+	g.stats.InFlight = 8    // an ECHO came
+	s.write("more")
+	acked(f, 1)
+	s.wait(90 * time.Millisecond)
+	require.Equal(t, extapi.StateActive, s.state(g))
+	g.stats.InFlight, f.stats.InFlight = 8, 4
+	s.wait(200 * time.Millisecond)
+	require.Equal(t, extapi.StateStale, s.state(g), "from then on it is waited for")
+}
+
+// Who only receives is not told dead by an acknowledgement that waits behind the peer's own data.
+func TestPathThatDeliversIsAlive(t *testing.T) {
+	s, f, g := double(t, true)
+	for _, x := range []*scriptFlow{f, g} {
+		x.stats.SRTT, x.stats.Acked, x.stats.CWnd, x.stats.InFlight = 40*time.Millisecond, 0, 14_000, 28
+	}
+	var at uint64
+	feed(s, f, &at, 400*time.Millisecond, func() { g.Sends(alive) })
+	require.Equal(t, extapi.StateActive, s.state(f))
+	feed(s, g, &at, 400*time.Millisecond, func() { g.Sends(alive) })
+	require.Equal(t, extapi.StateStale, s.state(f), "it owes an acknowledgement and brings nothing")
+}

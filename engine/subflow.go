@@ -50,6 +50,7 @@ type flowProgress struct {
 	answered    time.Duration // when the peer itself last did
 	delivered   time.Duration // when a DATA_ACK last moved over what it alone carried
 	looks       uint          // at it since it is stale
+	calm        bool          // the last look found nothing that a sign of life is due for
 	doubted     bool          // acknowledgements at the level of the subflow prove nothing any more
 }
 

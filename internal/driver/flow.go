@@ -44,6 +44,7 @@ type pace struct {
 	at    time.Duration // when stats were read
 	rate  int64         // that lowat and the flow's cap follow, bytes per second
 	lowat int
+	grain int  // what a record is at most; 0: nothing is known
 	full  bool // the socket was full since the last look
 }
 

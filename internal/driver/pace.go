@@ -14,8 +14,9 @@ func (c *Conn) measure(now time.Duration, f *flow, age time.Duration) {
 		return
 	}
 	f.pace.stats.LastProgress += now
-	f.f.SetStats(f.pace.stats)
 	f.adapt(now)
+	f.pace.stats.Grain = f.pace.grain
+	f.f.SetStats(f.pace.stats)
 	if f.pace.stats.Acked > acked {
 		c.eng.HandleAcked(now, f.id)
 	}
@@ -24,11 +25,14 @@ func (c *Conn) measure(now time.Duration, f *flow, age time.Duration) {
 const (
 	// A flow queues what its path delivers in these times, the socket (beyond what is in flight) and
 	// the flow itself: enough to keep the path busy between two looks at it, and little enough for
-	// the scheduler to see a slow path fill up.
+	// the scheduler to see a slow path fill up. What the socket has, and the rest of a record that has
+	// begun to leave, is what a DATA_ACK waits for: together well below 10 ms.
 	socketTime = 4 * time.Millisecond
+	grainTime  = 3 * time.Millisecond
 	queueTime  = 16 * time.Millisecond
 
-	minLowat, maxLowat = 16 << 10, 256 << 10
+	minLowat, maxLowat = 8 << 10, 256 << 10
+	minGrain, maxGrain = 4 << 10, 1 << 16
 	minCap, maxCap     = 64 << 10, 1 << 20
 )
 
@@ -42,6 +46,7 @@ func (f *flow) adapt(now time.Duration) {
 		return
 	}
 	f.pace.rate = rate
+	f.pace.grain = int(min(max(over(rate, grainTime), minGrain), maxGrain))
 	f.f.SetCap(now, int(min(max(over(rate, queueTime), minCap), maxCap)))
 	if lowat := int(min(max(over(rate, socketTime), minLowat), maxLowat)); lowat != f.pace.lowat {
 		f.pace.lowat = lowat

@@ -26,19 +26,19 @@ func (g *gauge) Stats(s *engine.FlowStats) error {
 }
 
 // What a flow queues follows the rate of its path between the bounds: 4 ms in the socket, 16 ms in
-// the flow.
+// the flow, 3 ms of them in one record.
 func TestAdaptClamps(t *testing.T) {
 	for _, c := range []struct {
-		rate       int64
-		lowat, cap int
+		rate              int64
+		lowat, cap, grain int
 	}{
-		{1, 16 << 10, 64 << 10},
-		{1_000_000, 16 << 10, 64 << 10},
-		{4_096_000, 16 << 10, 65_536},
-		{10_000_000, 40_000, 160_000},
-		{60_000_000, 240_000, 960_000},
-		{70_000_000, 256 << 10, 1 << 20},
-		{10_000_000_000, 256 << 10, 1 << 20},
+		{1, 8 << 10, 64 << 10, 4 << 10},
+		{1_000_000, 8 << 10, 64 << 10, 4 << 10},
+		{4_096_000, 16 << 10, 65_536, 12_288},
+		{10_000_000, 40_000, 160_000, 30_000},
+		{60_000_000, 240_000, 960_000, 64 << 10},
+		{70_000_000, 256 << 10, 1 << 20, 64 << 10},
+		{10_000_000_000, 256 << 10, 1 << 20, 64 << 10},
 	} {
 		w, g := new(wire), new(gauge)
 		f := &flow{f: w, raw: g}
@@ -46,6 +46,7 @@ func TestAdaptClamps(t *testing.T) {
 		f.adapt(0)
 		require.Equal(t, []int{c.lowat}, g.lowats, "%d B/s", c.rate)
 		require.Equal(t, []int{c.cap}, w.caps, "%d B/s", c.rate)
+		require.Equal(t, c.grain, f.pace.grain, "%d B/s", c.rate)
 	}
 }
 
@@ -78,7 +79,7 @@ func TestAdaptFollowsTheRate(t *testing.T) {
 			continue
 		}
 		require.Equal(t, []int{int(max(64<<10, c.rate*16/1000))}, w.caps, c.what)
-		require.Equal(t, int(max(16<<10, c.rate*4/1000)), g.lowats[len(g.lowats)-1], c.what)
+		require.Equal(t, int(max(8<<10, c.rate*4/1000)), g.lowats[len(g.lowats)-1], c.what)
 		require.False(t, f.pace.full)
 	}
 	n := len(g.lowats)

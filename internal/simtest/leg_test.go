@@ -29,6 +29,7 @@ type leg struct {
 	statsAt time.Duration
 	rate    int64
 	lowat   int64
+	grain   int
 	wasFull bool
 }
 
@@ -38,6 +39,7 @@ const (
 	firstLowat   = 128 << 10
 	firstCap     = 128 << 10
 	socketTime   = 4 * ms
+	grainTime    = 3 * ms
 	queueTime    = 16 * ms
 )
 
@@ -231,8 +233,9 @@ func (l *leg) measure(now time.Duration) {
 		DeliveryRate: s.Rate, Acked: s.Acked, Retransmitted: s.Retransmitted, Congestion: "kernel:reno",
 		LastProgress: s.LastAck,
 	}
-	l.flow.SetStats(l.stats)
 	l.adapt(now)
+	l.stats.Grain = l.grain
+	l.flow.SetStats(l.stats)
 	if s.Acked > acked {
 		l.e.eng.HandleAcked(now, l.id)
 	}
@@ -248,6 +251,7 @@ func (l *leg) adapt(now time.Duration) {
 	}
 	l.rate = rate
 	over := func(d time.Duration) int64 { return int64(float64(rate) * d.Seconds()) }
+	l.grain = int(min(max(over(grainTime), 4<<10), 1<<16))
 	l.flow.SetCap(now, int(min(max(over(queueTime), 64<<10), 1<<20)))
-	l.setLowat(min(max(over(socketTime), 16<<10), 256<<10))
+	l.setLowat(min(max(over(socketTime), 8<<10), 256<<10))
 }

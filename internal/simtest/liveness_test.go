@@ -57,11 +57,11 @@ func TestQueuesAreNoDeath(t *testing.T) {
 		{{20 * mbit, 150 * ms, deep(20 * mbit)}, {50 * mbit, 10 * ms, deep(50 * mbit)}},
 	}) {
 		for _, proxies := range []bool{false, true} {
-			if proxies && i == 1 {
-				continue // a megabyte goes into a proxy, and takes two seconds from there on
-			}
 			t.Run(fmt.Sprintf("%v proxies=%t", wires, proxies), func(t *testing.T) {
 				eachKind(t, func(t *testing.T, portable bool) {
+					if proxies && i == 1 && !portable {
+						t.Skip("TCP_INFO lets a megabyte go into the proxy, which takes two seconds from there on, before the echoes tell")
+					}
 					w := newWorld(t, setup{wires: wires, portable: portable, proxies: proxies})
 					w.server.send(1<<40, false)
 					w.dial()

@@ -19,6 +19,8 @@ type Sink interface {
 	HandleRoom(now time.Duration, id engine.PathID)
 	HandleProgress(now time.Duration, id engine.PathID)
 	HandleFIN(now time.Duration, id engine.PathID)
+	// Advertise is the DATA_ACK and the window as they stand; what a record takes along counts as told.
+	Advertise(now time.Duration) engine.Ack
 }
 
 // FlowConfig says how a flow begins.

@@ -248,7 +248,12 @@ func (f *Flow) Gather(iov [][]byte) [][]byte {
 		iov = q.at(0).rest(iov)
 		i = 1
 	}
-	f.freeze(i < q.n && !f.aborted && !f.held(i))
+	data := i < q.n && !f.aborted && !f.held(i)
+	if data && f.ack.cur.Valid && f.sink != nil {
+		// The records may have waited for long, and no other may follow soon.
+		f.ack.merge(f.sink.Advertise(f.now))
+	}
+	f.freeze(data)
 	if q.off < len(q.ctl) {
 		iov = append(iov, q.ctl[q.off:])
 	}

@@ -24,7 +24,10 @@ type recorder struct {
 	direct int
 	quiet  bool // count nothing, keep nothing
 	onDSS  func()
+	newest engine.Ack // what Advertise says
 }
+
+func (r *recorder) Advertise(time.Duration) engine.Ack { return r.newest }
 
 func (r *recorder) add(format string, a ...any) {
 	if !r.quiet {
