@@ -31,8 +31,8 @@ const (
 	grainTime  = 3 * time.Millisecond
 	queueTime  = 16 * time.Millisecond
 
-	minLowat, maxLowat = 8 << 10, 256 << 10
-	minGrain, maxGrain = 4 << 10, 1 << 16
+	minLowat, maxLowat = 16 << 10, 256 << 10
+	minGrain, maxGrain = 8 << 10, 1 << 16
 	minCap, maxCap     = 64 << 10, 1 << 20
 )
 

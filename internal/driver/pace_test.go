@@ -32,8 +32,8 @@ func TestAdaptClamps(t *testing.T) {
 		rate              int64
 		lowat, cap, grain int
 	}{
-		{1, 8 << 10, 64 << 10, 4 << 10},
-		{1_000_000, 8 << 10, 64 << 10, 4 << 10},
+		{1, 16 << 10, 64 << 10, 8 << 10},
+		{1_000_000, 16 << 10, 64 << 10, 8 << 10},
 		{4_096_000, 16 << 10, 65_536, 12_288},
 		{10_000_000, 40_000, 160_000, 30_000},
 		{60_000_000, 240_000, 960_000, 64 << 10},
@@ -79,7 +79,7 @@ func TestAdaptFollowsTheRate(t *testing.T) {
 			continue
 		}
 		require.Equal(t, []int{int(max(64<<10, c.rate*16/1000))}, w.caps, c.what)
-		require.Equal(t, int(max(8<<10, c.rate*4/1000)), g.lowats[len(g.lowats)-1], c.what)
+		require.Equal(t, int(max(16<<10, c.rate*4/1000)), g.lowats[len(g.lowats)-1], c.what)
 		require.False(t, f.pace.full)
 	}
 	n := len(g.lowats)

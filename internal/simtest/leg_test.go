@@ -251,7 +251,7 @@ func (l *leg) adapt(now time.Duration) {
 	}
 	l.rate = rate
 	over := func(d time.Duration) int64 { return int64(float64(rate) * d.Seconds()) }
-	l.grain = int(min(max(over(grainTime), 4<<10), 1<<16))
+	l.grain = int(min(max(over(grainTime), 8<<10), 1<<16))
 	l.flow.SetCap(now, int(min(max(over(queueTime), 64<<10), 1<<20)))
-	l.setLowat(min(max(over(socketTime), 8<<10), 256<<10))
+	l.setLowat(min(max(over(socketTime), 16<<10), 256<<10))
 }
