@@ -184,8 +184,8 @@ func (c *conn) join(ctx context.Context, d *driver.Conn, r engine.JoinRequest) e
 	return res.Err
 }
 
-// joinPort makes the port of a join: "It is recommended that" it goes "from the same source port where
-// possible" (RFC 8684 section 3.2 leaves it to the host), since a middlebox may let that through alone.
+// joinPort makes the port of a join: from the connection's own source port where it is free (RFC 8684 section
+// 3.9.1), since a middlebox may let that through alone.
 func (c *conn) joinPort(local, remote netip.AddrPort, iface string) (*port, error) {
 	if local.Port() != 0 {
 		return c.s.newPort(local, remote, iface)
