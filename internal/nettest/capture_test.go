@@ -81,7 +81,8 @@ func (c *capture) from() string {
 // harmless are warnings of tshark's that well-behaved TCPs, Linux among them, earn as well.
 var harmless = []string{
 	"4 NOP in a row - a router may have removed some options", // padding behind one option and before the next
-	"D-SACK Sequence", // tells the peer that it sent something twice
+	"D-SACK Sequence",        // tells the peer that it sent something twice
+	"Connection reset (RST)", // where none is right, the peer's counters tell
 }
 
 // judge asks tshark whether anything that our host sent is wrong: malformed options, wrong tokens and keys, bad checksums.

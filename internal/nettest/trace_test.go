@@ -32,7 +32,7 @@ func TestNamespaceTrace(t *testing.T) {
 	bin := commandLine(t)
 	for _, family := range []int{4, 6} {
 		t.Run(fmt.Sprintf("IPv%d", family), func(t *testing.T) {
-			two := []leg{{family: family}, {family: family}}
+			two := []leg{{family: family, mbit: 40}, {family: family, mbit: 40}} // slow enough for the join to find a transfer
 			l := crossing(t, two, two)
 			for _, ns := range []string{"c", "s"} {
 				l.do(ns, "ip mptcp limits set subflow 4 add_addr_accepted 4")
@@ -86,7 +86,7 @@ func TestNamespaceTrace(t *testing.T) {
 			}
 			require.Empty(t, pcap.tshark("-o", "tcp.check_checksum:TRUE", "-o", "ip.check_checksum:TRUE",
 				"-Y", "_ws.malformed || tcp.checksum.status!=1 || (ip && ip.checksum.status!=1)", "-T", "fields", "-e", "frame.number"))
-			pcap.judge("Connection reset (RST)")
+			pcap.judge()
 		})
 	}
 }

@@ -48,11 +48,12 @@ func (l *lab) mib(ns string) map[string]int {
 	return nil
 }
 
-// mishaps are counters that stay at 0 where nothing goes wrong.
+// mishaps are counters that stay at 0 where nothing goes wrong. NoDSSInWindow is none of them: under load Linux 6.18 counts
+// it now and then for data that lies below the edge which it has announced itself.
 var mishaps = []string{
 	"MPCapableFallbackACK", "MPCapableFallbackSYNACK", "MPCapableDataFallback", "MPFallbackTokenInit", "DssFallback",
 	"MPJoinNoTokenFound", "MPJoinSynAckHMacFailure", "MPJoinAckHMacFailure", "MPJoinRejected", "DSSNotMatching", "DSSNoMatchTCP",
-	"DSSCorruptionFallback", "DSSCorruptionReset", "DataCsumErr", "NoDSSInWindow", "FallbackFailed", "MPFailTx", "MPFailRx", "InfiniteMapRx",
+	"DSSCorruptionFallback", "DSSCorruptionReset", "DataCsumErr", "FallbackFailed", "MPFailTx", "MPFailRx", "InfiniteMapRx",
 	"InfiniteMapTx", "MPRstRx", "MPRstTx", "MPFastcloseRx", "MPFastcloseTx",
 }
 
