@@ -12,8 +12,6 @@ import (
 const (
 	// maxRecords bounds the queue in entries: beyond it Room is 0.
 	maxRecords = 512
-	// keptRecords is how large an empty queue stays when the connection is idle.
-	keptRecords = 4
 	// maxSlices bounds what one Gather adds: a vectored write takes no more on any system.
 	maxSlices = 64
 	// inlineMax is the longest payload that is copied behind its header, so that a small record is
@@ -105,7 +103,7 @@ func (q *output) pop() {
 
 // trim gives the array of an empty queue back.
 func (q *output) trim() {
-	if q.n == 0 && len(q.ring) > keptRecords && !q.writing {
+	if q.n == 0 && !q.writing {
 		q.ring, q.head = nil, 0
 	}
 }
