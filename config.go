@@ -83,9 +83,9 @@ type Config struct {
 	Paths     extapi.PathPolicy // which paths may be used, and how; zero value: all alike, up to 8 subflows
 	Scheduler scheduler.Factory // nil: scheduler.MinRTT
 
-	// Congestion is how ModeWire controls congestion; nil: congestion.Cubic, for each subflow alone. It is not coupled in this
-	// version: subflows of one connection that share a bottleneck take several shares of it. The stream carrier has the
-	// kernel's own, shown as "kernel:NAME", whatever stands here.
+	// Congestion is how ModeWire controls congestion; nil: congestion.Cubic, for each subflow alone: subflows of one connection
+	// that share a bottleneck take several shares of it. congestion.LIA, OLIA and BALIA are coupled (RFC 6356): together
+	// such subflows take one. The stream carrier has the kernel's own, shown as "kernel:NAME", whatever stands here.
 	Congestion congestion.Factory
 
 	SendBuffer       int                 // ceiling in bytes, auto-tuned up to it; 0: 6 MiB; never below RecvBuffer (RFC 8684 section 3.3.5)

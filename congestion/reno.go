@@ -35,22 +35,33 @@ func (r *reno) OnSent(now Time, bytes, inFlight int64) {
 }
 
 func (r *reno) OnAck(now Time, a Ack) {
-	if a.RTT > 0 {
-		r.quiet.sample(a.RTT)
-	}
 	if a.ECE {
-		r.congestion(now, a.SentAt, a.InFlight, false)
+		r.sample(a)
+		r.OnLoss(now, Loss{InFlight: a.InFlight, SentAt: a.SentAt, ECN: true})
 		return
 	}
+	if n, ok := r.received(a); ok {
+		r.avoid(n)
+	}
+}
+
+// received does what an ACK without a mark calls for, up to congestion avoidance: for that it returns the
+// bytes that count, and whether there it is.
+func (r *reno) received(a Ack) (n int64, avoidance bool) {
+	r.sample(a)
 	if a.Bytes <= 0 || !r.mayGrow(a) {
-		return
+		return 0, false
 	}
-	n := a.Bytes
+	n = a.Bytes
 	if r.cwnd < r.ssthresh {
 		n = r.slowStart(n, r.appropriate())
 	}
-	if r.cwnd >= r.ssthresh {
-		r.avoid(n)
+	return n, r.cwnd >= r.ssthresh
+}
+
+func (r *reno) sample(a Ack) {
+	if a.RTT > 0 {
+		r.quiet.sample(a.RTT)
 	}
 }
 
@@ -65,34 +76,34 @@ func (r *reno) avoid(n int64) {
 	r.cwnd += r.mss
 }
 
-func (r *reno) OnLoss(now Time, l Loss) {
-	if l.Timeout || l.Persistent {
-		r.timeout(now, l)
-		return
-	}
-	r.congestion(now, l.SentAt, l.InFlight, !l.ECN)
-}
+func (r *reno) OnLoss(now Time, l Loss) { r.lose(now, l, r.half(l.InFlight)) }
 
-// congestion halves once for each window of data.
-func (r *reno) congestion(now, sentAt Time, flight int64, canUndo bool) {
-	if r.known(sentAt) {
-		return
+// lose answers a loss with the window that it leaves, once for each window of data. It tells whether
+// this one was the first of its window.
+func (r *reno) lose(now Time, l Loss, left int64) bool {
+	if l.Timeout || l.Persistent {
+		return r.timeout(now, left)
 	}
-	r.remember(canUndo)
-	half := r.half(flight)
-	r.reduce(now, half, half)
+	if r.known(l.SentAt) {
+		return false
+	}
+	r.remember(!l.ECN)
+	r.reduce(now, left, left)
 	r.acked = 0
+	return true
 }
 
 // timeout sets the threshold but once: when the segment "has already been retransmitted by way of the
 // retransmission timer at least once, the value of ssthresh is held constant" (RFC 5681 section 3.1).
-func (r *reno) timeout(now Time, l Loss) {
-	if !r.timedOut {
+func (r *reno) timeout(now Time, left int64) bool {
+	first := !r.timedOut
+	if first {
 		r.remember(true)
-		r.ssthresh = r.half(l.InFlight)
+		r.ssthresh = left
 	}
 	r.collapse(now)
 	r.acked = 0
+	return first
 }
 
 // half is equation (4) of RFC 5681: "ssthresh = max (FlightSize / 2, 2*SMSS)".

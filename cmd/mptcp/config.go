@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/mptcp-go/mptcp"
+	"github.com/mptcp-go/mptcp/congestion"
 	"github.com/mptcp-go/mptcp/scheduler"
 )
 
@@ -17,17 +18,18 @@ var modes = map[string]mptcp.Mode{
 
 // connFlags are the flags of every command that opens or accepts connections.
 type connFlags struct {
-	mode, scheduler string
-	paths           pathsFlag
-	subflows        int
-	require         bool
-	secretFile      string
-	verbose         bool
+	mode, scheduler, congestion string
+	paths                       pathsFlag
+	subflows                    int
+	require                     bool
+	secretFile                  string
+	verbose                     bool
 }
 
 func (c *connFlags) register(fs *cli) {
 	fs.StringVar(&c.mode, "mode", "auto", "what carries the data: `auto|stream|wire|kernel|tcp`")
 	fs.StringVar(&c.scheduler, "scheduler", "minrtt", "which path is next: `minrtt|roundrobin|redundant|weighted`")
+	fs.StringVar(&c.congestion, "congestion", "cubic", "with -mode wire, congestion control: `cubic|reno|lia|olia|balia`, of which the last three are coupled")
 	fs.Var(&c.paths, "paths", "`policy` of the paths, such as \"wlan*=backup,eth0=prefer,*=never\"")
 	fs.IntVar(&c.subflows, "subflows", 0, "at most this many paths at once; 0: 8")
 	fs.BoolVar(&c.require, "require", false, "fail rather than fall back to plain TCP")
@@ -46,10 +48,14 @@ func (c *connFlags) config(e *env) (mptcp.Config, error) {
 	if err != nil {
 		return cfg, usagef("-scheduler %s: choose minrtt, roundrobin, redundant or weighted", c.scheduler)
 	}
+	cc, err := congestion.ByName(c.congestion)
+	if err != nil {
+		return cfg, usagef("-congestion %s: choose cubic, reno, lia, olia or balia", c.congestion)
+	}
 	if c.subflows < 0 {
 		return cfg, usagef("-subflows %d: it is a number of paths", c.subflows)
 	}
-	cfg.Mode, cfg.Scheduler, cfg.RequireMultipath = mode, sched, c.require
+	cfg.Mode, cfg.Scheduler, cfg.Congestion, cfg.RequireMultipath = mode, sched, cc, c.require
 	cfg.Paths.Rules, cfg.Paths.MaxSubflows = c.paths.rules, c.subflows
 	if c.secretFile != "" {
 		secret, err := readSecret(c.secretFile)

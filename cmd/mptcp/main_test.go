@@ -112,7 +112,7 @@ func service(t *testing.T, args ...string) (addr string, stdout *buffer) {
 func TestUsage(t *testing.T) {
 	for _, line := range []string{
 		"", "dance", "demo -cut 3", "demo -size 1", "demo -size much", "demo extra", "demo -no-such-flag",
-		"serve", "serve a b", "serve -tls-cert x .", "serve -mode wires .", "serve -scheduler fast .",
+		"serve", "serve a b", "serve -tls-cert x .", "serve -mode wires .", "serve -scheduler fast .", "serve -congestion slow .",
 		"get", "get ftp://host/file", "get http://host/", "get http://host/f -sha256 12", "get http://host/f -retries -1",
 		"get http://host/f -paths wlan0", "get http://host/f -discover some", "get http://host/f -connect-timeout 0s",
 		"forward", "forward -listen :0", "forward -listen :0 -to :1 -max 0", "forward -listen :0 -to :1 -peer",
