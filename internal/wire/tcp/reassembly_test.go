@@ -10,10 +10,10 @@ import (
 	"github.com/mptcp-go/mptcp/internal/pool"
 )
 
-// naive is a byte array with a mark for each byte that is there.
+// naive is a byte array with a mark for each byte that is there. The last one never is.
 type naive struct {
-	bytes [4000]byte
-	here  [4000]bool
+	bytes [4001]byte
+	here  [4001]bool
 }
 
 func (n *naive) add(off int, b []byte) {
