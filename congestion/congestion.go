@@ -67,7 +67,9 @@ const (
 )
 
 // Factory builds the controllers of one connection. New is called once per subflow; controllers of
-// the same Group may couple (RFC 6356): the Group outlives them.
+// the same Group may couple (RFC 6356): the Group outlives them, and all of it runs under the connection's lock.
+// A panic in any of it is the program's mistake, which the connection survives: Cubic takes the place of the subflow's
+// controller, and an extapi.CongestionFailed says so.
 type Factory interface {
 	Name() string // short and stable: "reno"
 	NewGroup() Group

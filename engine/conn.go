@@ -53,6 +53,8 @@ type Conn struct {
 	noPath  time.Duration // when the connection gives up for want of a subflow; 0: there is one
 	id      identity
 	lastErr error
+
+	congestionFailed bool // the program's congestion control has panicked, and that was said
 }
 
 // addresses are both sides' addresses: the book of their ids, this host's own, and those that the

@@ -70,6 +70,14 @@ func (c *Conn) next() (d scheduler.Decision) {
 	return c.sched.s.Next(&c.sched.view)
 }
 
+// CongestionFailed says that the program's congestion control has panicked on a flow, for which the default's took over.
+func (c *Conn) CongestionFailed(id PathID, value any) {
+	if !c.congestionFailed {
+		c.congestionFailed = true
+		c.event(extapi.CongestionFailed{ID: id, Value: value})
+	}
+}
+
 // pathsChanged tells the scheduler that paths came, went or changed their roles.
 func (c *Conn) pathsChanged(now time.Duration) {
 	defer func() { _ = recover() }()

@@ -13,6 +13,13 @@ type (
 
 	// SchedulerFailed says that the program's scheduler panicked and that the default one took over.
 	SchedulerFailed struct{ Value any }
+
+	// CongestionFailed says that the program's congestion control panicked on a subflow, and that the default took its
+	// place there. It is said of the first subflow to which that happens.
+	CongestionFailed struct {
+		ID    PathID
+		Value any
+	}
 )
 
 // Name returns "protocol_violation".
@@ -28,3 +35,11 @@ func (SchedulerFailed) Name() string { return "scheduler_failed" }
 
 // LogValue returns the value of the panic.
 func (e SchedulerFailed) LogValue() slog.Value { return slog.GroupValue(slog.Any("panic", e.Value)) }
+
+// Name returns "congestion_failed".
+func (CongestionFailed) Name() string { return "congestion_failed" }
+
+// LogValue returns the subflow and the value of the panic.
+func (e CongestionFailed) LogValue() slog.Value {
+	return slog.GroupValue(slog.Uint64("path_id", uint64(e.ID)), slog.Any("panic", e.Value))
+}

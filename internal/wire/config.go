@@ -3,6 +3,7 @@ package wire
 import (
 	"time"
 
+	"github.com/mptcp-go/mptcp/congestion"
 	"github.com/mptcp-go/mptcp/engine"
 	"github.com/mptcp-go/mptcp/extapi"
 	"github.com/mptcp-go/mptcp/internal/wire/tcp"
@@ -10,10 +11,11 @@ import (
 
 // Config is what a flow is made from.
 type Config struct {
-	TCP         tcp.Config // Extension is this package's to set
-	Congestion  string     // name of TCP.Controller's factory, for statistics
-	Interface   string     // that the flow leaves through: the zone of its link-local addresses
-	CapableSYNs int        // Dial: SYNs that carry MP_CAPABLE before one without it leaves; 0: 2
+	TCP         tcp.Config       // Extension is this package's to set, and with Group Controller
+	Group       congestion.Group // makes the flow's controller in Attach; nil: TCP.Controller is it
+	Congestion  string           // name of the controller's factory, for statistics
+	Interface   string           // that the flow leaves through: the zone of its link-local addresses
+	CapableSYNs int              // Dial: SYNs that carry MP_CAPABLE before one without it leaves; 0: 2
 }
 
 // capableSYNs follows Linux (syn_retrans_before_tcp_fallback): "the number of multipath-capable attempts

@@ -28,6 +28,7 @@ type Flow struct {
 	fin dataFIN
 	rst resetState
 	fc  fastclose
+	cc  congestionState
 
 	peerAck  uint64        // the peer's DATA_ACK, promoted to 64 bits
 	dataSent bool          // payload has left
@@ -57,6 +58,11 @@ func newFlow(cfg Config, hs handshake) *Flow {
 		f.cfg.CapableSYNs = capableSYNs
 	}
 	f.cfg.TCP.Extension = (*extension)(f)
+	if f.cfg.Group != nil {
+		f.cc.mss = f.cfg.TCP.MTU - packet.MaxHeader
+		f.cc.c = byDefault(f.cc.mss)
+		f.cfg.TCP.Controller = (*control)(f)
+	}
 	f.peerAck = hs.capable.Local.IDSN() + 1
 	if hs.role == roleJoin {
 		f.peerAck = hs.keys.Local.IDSN() + 1
@@ -127,12 +133,15 @@ func (f *Flow) Attach(now time.Duration, e *engine.Conn, p engine.FlowParams) en
 		e.SetJoinInitial(!h.capable.NoInitialJoin)
 		e.SetRemote(now, h.capable.Remote)
 	}
+	f.joinGroup(now)
 	f.eng = e
 	if f.id = e.AddFlow(now, f, p); f.id == 0 {
 		f.eng = nil
+		f.LeaveGroup()
 		f.Abort(now, engine.ResetProhibited)
 		return 0
 	}
+	f.tellOfPanic()
 	if h.role == roleCapable && h.multipath() && !h.client {
 		e.HandleEstablished(now, f.id)
 	}

@@ -57,7 +57,7 @@ func newFuzzed(state byte) *fuzzed {
 	keys := engine.Keys{Local: 0x0102030405060708, Remote: 0x1112131415161718}
 	offer := engine.CapableOffer{Carrier: extapi.CarrierWire, Checksum: state&8 != 0}
 	z.eng = engine.NewConn(z.now, engine.Config{Client: client, SendBuffer: 1 << 20, RecvBuffer: 1 << 20, NoPathTimeout: -1}, keys.Local)
-	cfg := (&host{w: &world{rng: newRand(1)}, group: newGroup()}).config(&flow{local: addrs[0], remote: addrs[1]})
+	cfg := (&host{w: &world{rng: newRand(1)}, controls: controls{group: newGroup()}}).config(&flow{local: addrs[0], remote: addrs[1]})
 	join := state&2 != 0
 	syn := packet.Segment{Src: addrs[1], Dst: addrs[0], Seq: z.seq, Flags: packet.SYN, Window: 1000}
 	switch {

@@ -57,7 +57,6 @@ type host struct {
 	key    engine.Key
 	offer  engine.CapableOffer
 	flows  []*flow
-	group  congestion.Group
 	addrs  []netip.Addr
 	port   uint16
 	events []extapi.Event
@@ -76,6 +75,13 @@ type host struct {
 	paused bool
 	result Result // of the first subflow
 	flooding
+	controls
+}
+
+// controls is where congestion control comes from.
+type controls struct {
+	group congestion.Group
+	own   congestion.Group // the program's, which the flows get their controllers of in Attach; nil: group's from the beginning
 }
 
 // flooding is an application that never ends.
@@ -101,7 +107,7 @@ func newWorld(t testing.TB, seed uint64, with ...func(h *host)) *world {
 	w := &world{t: t, events: simnet.New(seed), rng: newRand(seed)}
 	before := pool.Outstanding()
 	mk := func(client bool) *host {
-		h := &host{w: w, client: client, group: newGroup(), port: 80, next: 40000}
+		h := &host{w: w, client: client, controls: controls{group: newGroup()}, port: 80, next: 40000}
 		h.key = 0x0102030405060708
 		if !client {
 			h.key = 0x1112131415161718
@@ -191,8 +197,11 @@ func (h *host) config(f *flow) Config {
 	p.Local, p.Remote = f.local, f.remote
 	p.ISN = h.w.rng.Uint32()
 	p.TSOffset = h.w.rng.Uint32()
-	p.Controller = h.group.New(h.w.now, congestion.Subflow{MSS: 1400, InitialWindow: 14000})
 	p.Rand = h.cfg.Rand
+	if h.own != nil {
+		return Config{TCP: p, Group: h.own, Congestion: "own"}
+	}
+	p.Controller = h.group.New(h.w.now, congestion.Subflow{MSS: 1400, InitialWindow: 14000})
 	return Config{TCP: p, Congestion: "reno"}
 }
 

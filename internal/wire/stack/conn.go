@@ -37,12 +37,31 @@ type conn struct {
 	s     *Stack
 	seed  Seed
 	group congestion.Group
+	name  string         // of the group's factory
 	local netip.AddrPort // of the first subflow
 }
 
 func (s *Stack) newConn(seed Seed, local netip.AddrPort) *conn {
-	return &conn{s: s, seed: seed, group: seed.Congestion.NewGroup(), local: local}
+	c := &conn{s: s, seed: seed, local: local}
+	c.group, c.name = newGroup(seed.Congestion)
+	return c
 }
+
+// newGroup asks the program's factory for the congestion control of a connection.
+func newGroup(f congestion.Factory) (g congestion.Group, name string) {
+	defer func() {
+		if v := recover(); v != nil {
+			g = failedGroup{v}
+		}
+	}()
+	return f.NewGroup(), f.Name()
+}
+
+// failedGroup stands for one that could not be made. So its subflows' controllers can't be, which their flows survive.
+type failedGroup struct{ value any }
+
+func (g failedGroup) New(congestion.Time, congestion.Subflow) congestion.Controller { panic(g.value) }
+func (failedGroup) Remove(congestion.Controller)                                    {}
 
 // config is what a subflow over these addresses is made from.
 func (c *conn) config(now time.Duration, p *port, local, remote netip.AddrPort, mtu int) wire.Config {
@@ -50,17 +69,7 @@ func (c *conn) config(now time.Duration, p *port, local, remote netip.AddrPort, 
 	t.Local, t.Remote, t.MTU, t.Rand = local, remote, mtu, c.s.rand
 	t.ISN = tcp.ISN(now, &c.s.secret, local, remote)
 	t.TSOffset = tcp.TSOffset(&c.s.secret, local, remote)
-	p.group, p.control = c.group, c.group.New(now, congestion.Subflow{MSS: mtu - headers(remote.Addr())})
-	t.Controller = p.control
-	return wire.Config{TCP: t, Congestion: c.seed.Congestion.Name(), Interface: p.route.Interface}
-}
-
-// headers are those of IP and TCP with timestamps, in bytes.
-func headers(a netip.Addr) int {
-	if a.Is4() {
-		return 20 + 20 + 12
-	}
-	return 40 + 20 + 12
+	return wire.Config{TCP: t, Group: c.group, Congestion: c.name, Interface: p.route.Interface}
 }
 
 // begin makes the connection of a first subflow whose handshake is done, and returns it entered.

@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/mptcp-go/mptcp/congestion"
 	"github.com/mptcp-go/mptcp/engine"
 	"github.com/mptcp-go/mptcp/internal/driver"
 	"github.com/mptcp-go/mptcp/internal/pool"
@@ -41,9 +40,7 @@ type port struct {
 	settle   func(now time.Duration, r wire.Result) *driver.Conn // takes the handshake's result, once; returns the connection that the port is part of now, entered
 	after    func()                                              // follows settle, without a lock
 	over     bool
-	trouble  error // of the last segment that could not leave
-	group    congestion.Group
-	control  congestion.Controller
+	trouble  error     // of the last segment that could not leave
 	listener *Listener // that its SYN came to
 }
 
@@ -254,9 +251,6 @@ func (p *port) bury() {
 	p.stop()
 	p.s.unwatch(p)
 	p.lf.Close()
-	if p.group != nil && p.control != nil {
-		p.group.Remove(p.control)
-	}
 }
 
 // The driver's side.
@@ -349,6 +343,7 @@ func (p *port) Over() bool {
 
 // Release makes the port its own again.
 func (p *port) Release() {
+	p.flow.LeaveGroup()
 	switch {
 	case p.flow.Done() || !p.s.watch(p):
 		p.bury()
