@@ -78,6 +78,9 @@ func (c *Conn) CongestionFailed(id PathID, value any) {
 	}
 }
 
+// HandleSendFailed says that bytes of a flow could not leave this host, which the flow takes for lost.
+func (c *Conn) HandleSendFailed(id PathID, err error) { c.event(extapi.SendFailed{ID: id, Err: err}) }
+
 // pathsChanged tells the scheduler that paths came, went or changed their roles.
 func (c *Conn) pathsChanged(now time.Duration) {
 	defer func() { _ = recover() }()

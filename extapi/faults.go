@@ -20,6 +20,14 @@ type (
 		ID    PathID
 		Value any
 	}
+
+	// SendFailed says that segments of a subflow of our own TCP (ModeWire) could not leave this host: a filter refuses them
+	// (EPERM), the interface is down (ENETDOWN), there is no route, they are longer than its MTU (EMSGSIZE), a queue is full
+	// (ENOBUFS). For TCP they are lost, and sent again. It is said once a second at the most.
+	SendFailed struct {
+		ID  PathID
+		Err error
+	}
 )
 
 // Name returns "protocol_violation".
@@ -42,4 +50,12 @@ func (CongestionFailed) Name() string { return "congestion_failed" }
 // LogValue returns the subflow and the value of the panic.
 func (e CongestionFailed) LogValue() slog.Value {
 	return slog.GroupValue(slog.Uint64("path_id", uint64(e.ID)), slog.Any("panic", e.Value))
+}
+
+// Name returns "send_failed".
+func (SendFailed) Name() string { return "send_failed" }
+
+// LogValue returns the subflow and the reason.
+func (e SendFailed) LogValue() slog.Value {
+	return slog.GroupValue(append([]slog.Attr{slog.Uint64("path_id", uint64(e.ID))}, errorAttrs(e.Err)...)...)
 }

@@ -208,6 +208,9 @@ func (f *Flow) Poll(now time.Duration, out *packet.Segment) bool {
 // Sent says that everything polled has left.
 func (f *Flow) Sent(now time.Duration) { f.c.Sent(now) }
 
+// SendFailed says that of what an attached flow has given out not all could leave, and why. For TCP it is lost.
+func (f *Flow) SendFailed(err error) { f.eng.HandleSendFailed(f.id, err) }
+
 // SetSuper sets the largest payload of a segment that is to be split on its way out; 0: none is.
 func (f *Flow) SetSuper(bytes int) { f.c.SetSuper(bytes) }
 

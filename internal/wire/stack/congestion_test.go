@@ -134,19 +134,26 @@ func TestCongestionControlThatCannotBegin(t *testing.T) {
 		require.NoError(t, c.d.Close())
 		require.NoError(t, s.d.Close())
 		<-told.over
-		require.Contains(t, told.names, "congestion_failed")
+		require.Contains(t, told.names(), "congestion_failed")
 	}
 }
 
-// traced notes the names of events.
+// traced notes events.
 type traced struct {
-	names []string // safe to read when over
-	over  chan struct{}
+	events []extapi.Event // safe to read when over
+	over   chan struct{}
 }
 
-func (t *traced) Trace(_ time.Duration, e extapi.Event) { t.names = append(t.names, e.Name()) }
+func (t *traced) Trace(_ time.Duration, e extapi.Event) { t.events = append(t.events, e) }
 
 func (t *traced) Close() error {
 	close(t.over)
 	return nil
+}
+
+func (t *traced) names() (list []string) {
+	for _, e := range t.events {
+		list = append(list, e.Name())
+	}
+	return list
 }

@@ -3,6 +3,7 @@ package stack
 import (
 	"net/netip"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/mptcp-go/mptcp/internal/pool"
@@ -49,6 +50,7 @@ type host struct {
 	limited bool // only so many segments as there is room for leave
 	room    int
 	refuse  error // why none leaves
+	mtu     int   // 0: 1500
 }
 
 // allow makes room for n segments.
@@ -57,6 +59,23 @@ func (h *host) allow(n int) {
 	h.limited, h.room = true, n
 	h.mu.Unlock()
 	h.stack.Writable(time.Since(h.epoch))
+}
+
+// deny lets no segment leave, for a reason; nil: all may again.
+func (h *host) deny(reason error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.refuse = reason
+}
+
+// takes is the MTU of the host's interface.
+func (h *host) takes() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.mtu == 0 {
+		return 1500
+	}
+	return h.mtu
 }
 
 // admit takes a place for the i-th segment of a batch.
@@ -147,6 +166,9 @@ func (h *host) Send(batch []packet.Segment) (int, error) {
 		h.f.mu.Lock()
 		lost := h.f.lose != nil && h.f.lose(s)
 		b, err := s.Append(nil, packet.FullChecksum)
+		if err == nil && len(b) > h.takes() {
+			err = syscall.EMSGSIZE
+		}
 		if err != nil {
 			h.f.mu.Unlock()
 			return i, err
@@ -179,7 +201,7 @@ func (h *host) arrive(b []byte) {
 func (h *host) Route(local, remote netip.Addr, _ string) (link.Route, error) {
 	for _, a := range h.addrs {
 		if a.Is4() == remote.Is4() && (!local.IsValid() || local == a) {
-			return link.Route{Source: a, IfIndex: 1, Interface: "f0", MTU: 1500}, nil
+			return link.Route{Source: a, IfIndex: 1, Interface: "f0", MTU: h.takes()}, nil
 		}
 	}
 	return link.Route{}, link.ErrNoPort

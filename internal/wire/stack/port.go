@@ -3,8 +3,10 @@ package stack
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/mptcp-go/mptcp/engine"
@@ -40,8 +42,10 @@ type port struct {
 	settle   func(now time.Duration, r wire.Result) *driver.Conn // takes the handshake's result, once; returns the connection that the port is part of now, entered
 	after    func()                                              // follows settle, without a lock
 	over     bool
-	trouble  error     // of the last segment that could not leave
-	listener *Listener // that its SYN came to
+	trouble  error         // of the last segment that could not leave
+	failed   bool          // that was in the batch at hand
+	said     time.Duration // when the program was told of such last; 0: never
+	listener *Listener     // that its SYN came to
 }
 
 // enter locks the port and returns the time. With a connection, leave it with its Pause or Leave.
@@ -314,9 +318,23 @@ func (p *port) Transmit() {
 			p.sent += full.At
 			return
 		}
-		p.trouble = err // the link counts its errors; for TCP a segment is lost
+		p.trouble, p.failed = err, true // the link counts its errors; for TCP a segment is lost
+		if errors.Is(err, syscall.EMSGSIZE) {
+			p.measure()
+		}
 	}
 	p.sent = p.n
+}
+
+// measure asks for the route's MTU anew: the interface takes no longer what it once did.
+func (p *port) measure() {
+	iface := ""
+	if p.through != 0 {
+		iface = strconv.Itoa(p.through)
+	}
+	if r, err := p.s.link.Route(p.lf.Local().Addr(), p.lf.Remote().Addr(), iface); err == nil {
+		p.route.MTU = r.MTU
+	}
 }
 
 // Sent ends what Gather began.
@@ -324,6 +342,14 @@ func (p *port) Sent(now time.Duration) {
 	if p.sent < p.n {
 		p.s.stall.add(p)
 		return
+	}
+	if p.failed {
+		p.failed = false
+		p.flow.Conn().LinkMTU(now, p.route.MTU)
+		if p.flow.ID() != 0 && (p.said == 0 || now-p.said >= time.Second) {
+			p.said = now
+			p.flow.SendFailed(p.trouble)
+		}
 	}
 	p.flow.Sent(now)
 	p.drop()

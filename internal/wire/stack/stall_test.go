@@ -2,6 +2,7 @@ package stack
 
 import (
 	"context"
+	"io"
 	"net/netip"
 	"sync/atomic"
 	"syscall"
@@ -114,5 +115,63 @@ func TestDialTellsWhyNothingLeaves(t *testing.T) {
 				require.ErrorIs(t, err, tcp.ErrTimeout)
 			}
 		}
+	})
+}
+
+// An established connection survives what keeps its segments from leaving, and says it.
+func TestSendErrorsAreSurvivedAndTold(t *testing.T) {
+	for _, reason := range []error{syscall.EPERM, syscall.ENETDOWN, syscall.ENOBUFS, syscall.EMSGSIZE} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newDistantWorld(t)
+			seed := w.seed(true)
+			told := &traced{over: make(chan struct{})}
+			seed.Driver.Trace = func(extapi.ConnInfo) extapi.Tracer { return told }
+			c, s := w.dial(seed)
+			w.hello(c.d, s.d)
+			host := w.fabric.hosts[0]
+			host.deny(reason)
+			_, err := c.d.Write(make([]byte, 100<<10))
+			require.NoError(t, err)
+			time.Sleep(5 * time.Second)
+			host.deny(nil)
+			_, err = io.ReadFull(s.d, make([]byte, 100<<10))
+			require.NoError(t, err)
+			require.NoError(t, c.d.Close())
+			require.NoError(t, s.d.Close())
+			<-told.over
+			n := 0
+			for _, e := range told.events {
+				if f, ok := e.(extapi.SendFailed); ok {
+					require.ErrorIs(t, f.Err, reason)
+					require.EqualValues(t, 1, f.ID)
+					n++
+				}
+			}
+			require.Greater(t, n, 0)
+			require.LessOrEqual(t, n, 6, "not for every segment")
+		})
+	}
+}
+
+// The interface's MTU shrinks: the first segment that it refuses says so, and no timeout has to find it out.
+func TestInterfaceShrinks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newDistantWorld(t)
+		c, s := w.dial(w.seed(true))
+		w.hello(c.d, s.d)
+		send := func() time.Duration {
+			began := time.Now()
+			_, err := c.d.Write(make([]byte, 100<<10))
+			require.NoError(t, err)
+			_, err = io.ReadFull(s.d, make([]byte, 100<<10))
+			require.NoError(t, err)
+			return time.Since(began)
+		}
+		send()
+		host := w.fabric.hosts[0]
+		host.mu.Lock()
+		host.mtu = 1200
+		host.mu.Unlock()
+		require.Less(t, send(), 200*time.Millisecond)
 	})
 }

@@ -49,8 +49,21 @@ func (c *Conn) tooBig(now time.Duration, mtu int) {
 		m.claimed = mtu
 		return
 	}
+	c.narrow(now, mtu)
+}
+
+// LinkMTU tells of the MTU of the link that segments leave through, when it has refused one: that is to be believed.
+func (c *Conn) LinkMTU(now time.Duration, mtu int) {
+	if mtu = max(mtu, c.mtu.least); c.state != Closed && mtu < c.mtu.current {
+		c.narrow(now, mtu)
+	}
+}
+
+// narrow goes on with smaller packets.
+func (c *Conn) narrow(now time.Duration, mtu int) {
+	m := &c.mtu
 	c.setMTU(mtu)
-	m.ceiling, m.out, m.wanted = mtu, 0, 0
+	m.ceiling, m.out, m.wanted, m.claimed = mtu, 0, 0, 0
 	c.timers.set(timerRaiseMTU, now+raiseAfter)
 	if c.rtx != nil {
 		c.snd.probe = true // what was too big is gone: a smaller one makes the peer say so at once

@@ -65,6 +65,23 @@ func TestForgedPacketTooBig(t *testing.T) {
 	require.Equal(t, 552-40, s.c.Stats().Perf.CurMSS, "too big does not mean larger")
 }
 
+// What this host's own link says counts also where larger packets have arrived before.
+func TestLinkMTU(t *testing.T) {
+	s := dialed(t, "mss=1460 sackok")
+	s.send(1460)
+	s.peer("A seq=1 ack=1461")
+	s.send(2920)
+	s.outs = nil
+	s.c.LinkMTU(s.now, 9000)
+	require.Equal(t, 1460, s.c.Stats().Perf.CurMSS)
+	s.c.LinkMTU(s.now, 1300)
+	s.drain()
+	require.Equal(t, 1260, s.c.Stats().Perf.CurMSS)
+	s.want("A seq=3121 len=1260", "at once")
+	s.c.LinkMTU(s.now, 68)
+	require.Equal(t, 552-40, s.c.Stats().Perf.CurMSS, "no link is that small")
+}
+
 func TestForgedUnreachable(t *testing.T) {
 	s := dialed(t, "mss=1460")
 	s.send(100)
