@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	mptcp "github.com/mptcp-go/mptcp"
 	"github.com/mptcp-go/mptcp/extapi"
 )
 
@@ -15,6 +16,7 @@ import (
 func TestNamespaceWireLinkLocal(t *testing.T) {
 	needKernelMPTCP(t)
 	kernel := order{Stack: "net"}
+	one := order{Mode: mptcp.ModeWire, Addr: fmt.Sprintf("[fe80::2%%s2]:%d", port)}
 	for _, tc := range []struct {
 		name           string
 		server, client order
@@ -22,6 +24,8 @@ func TestNamespaceWireLinkLocal(t *testing.T) {
 		{"our dialer, kernel listener", kernel, wireOrder},
 		{"our listener, kernel dialer", wireOrder, kernel},
 		{"our listener, our dialer", wireOrder, wireOrder},
+		{"our listener at one address, kernel dialer", one, kernel},
+		{"our listener at one address, our dialer", one, wireOrder},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			l := newLab(t, "c", "s")
@@ -33,6 +37,12 @@ func TestNamespaceWireLinkLocal(t *testing.T) {
 				}
 			}
 			server := l.serve("s", tc.server)
+			if tc.server.Addr != "" { // the same address on the other link is not ours: the kernel has it
+				theirs := l.serve("s", order{Stack: "net", Addr: fmt.Sprintf("[fe80::2%%s1]:%d", port)})
+				other := l.dial(kernel.with(fmt.Sprintf("[fe80::2%%c1]:%d", port), job{Down: true, Up: true, Bytes: 100 * kib}))
+				finish(t, 10*time.Second, other, theirs)
+				l.requireNoResets("s")
+			}
 			client := l.dial(tc.client.with(fmt.Sprintf("[fe80::2%%c2]:%d", port), job{Down: true, Up: true, Bytes: 4 * mib}))
 			c, s := finish(t, 20*time.Second, client, server)
 			if tc.client.Stack == "" { // the kernel's MPTCP does not tell the zone

@@ -88,7 +88,8 @@ type Link interface {
 	Connect(local, remote netip.AddrPort, ifIndex int, h Handler) (Flow, error)
 
 	// Listen takes a local port. With an unspecified address it is the port at all addresses of the family,
-	// with port 0 one that is free. h gets the segments to it that belong to no flow.
+	// with port 0 one that is free. A link-local one has a zone, alone on this line: the interface's name, or its index in
+	// digits. h gets the segments to it that belong to no flow.
 	Listen(local netip.AddrPort, h Handler) (Port, error)
 
 	// Send sends segments, in order, and returns how many have left and the error of the first that has

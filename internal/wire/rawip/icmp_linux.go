@@ -60,7 +60,7 @@ func (l *Link) icmpErrors(r *reader, n int, now time.Duration) {
 			}
 			continue
 		}
-		if _, h, _ := l.ports.lookup(r.icmp.Src, r.icmp.Dst); h != nil {
+		if _, h, _ := l.ports.lookup(r.icmp.Src, r.icmp.Dst, 0); h != nil {
 			l.counters.icmp.Add(1)
 			h.HandleICMP(now, &r.icmp)
 		}

@@ -173,7 +173,7 @@ func (l *Link) segments(r *reader, n int, now time.Duration) {
 			continue
 		}
 		s := &r.seg
-		f, h, ours := l.ports.lookup(s.Dst, s.Src)
+		f, h, ours := l.ports.lookup(s.Dst, s.Src, s.IfIndex)
 		switch {
 		case !ours:
 			l.counters.notOurs.Add(1)
@@ -208,11 +208,18 @@ func (l *Link) Connect(local, remote netip.AddrPort, ifIndex int, h link.Handler
 
 // Listen implements link.Link.
 func (l *Link) Listen(local netip.AddrPort, h link.Handler) (link.Port, error) {
-	held, err := l.ports.listen(local, h)
+	zone, index := local.Addr().Zone(), 0
+	if zone != "" {
+		var err error
+		if index, err = l.routes.index(zone); err != nil {
+			return nil, err
+		}
+	}
+	held, err := l.ports.listen(netip.AddrPortFrom(local.Addr().WithZone(""), local.Port()), index, h)
 	if err != nil {
 		return nil, err
 	}
-	return &port{link: l, held: held, addr: held.addr}, nil
+	return &port{link: l, held: held, addr: netip.AddrPortFrom(local.Addr(), held.addr.Port())}, nil
 }
 
 // Route implements link.Link.

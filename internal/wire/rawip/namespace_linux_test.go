@@ -31,7 +31,7 @@ func (w *world) probe(f family) func(s packet.Segment) {
 		w.Helper()
 		b, err := s.Append(nil, packet.FullChecksum)
 		require.NoError(w, err)
-		require.NoError(w, unix.Sendto(fd, b, 0, sockaddr(netip.AddrPortFrom(s.Dst.Addr(), 0))))
+		require.NoError(w, unix.Sendto(fd, b, 0, sockaddr(netip.AddrPortFrom(s.Dst.Addr(), 0), 0)))
 	}
 }
 

@@ -18,6 +18,7 @@ type held struct {
 	shield
 	handler link.Handler // of the listener; nil without
 	users   int          // flows, and the listener
+	ifIndex int          // of the interface that a link-local address is listened on; 0: any
 	client  netip.Addr   // whose flows to other remotes share it: chosen by Connect
 }
 
@@ -44,23 +45,24 @@ func newPorts(filter func(v6 bool, ports []uint16) error, weak func()) *ports {
 	}
 }
 
-// lookup returns who takes a segment from remote to local. ours is false when the port is not held.
-func (p *ports) lookup(local, remote netip.AddrPort) (f *flow, h link.Handler, ours bool) {
+// lookup returns who takes a segment from remote to local that came through an interface. ours is false when the port is
+// not held.
+func (p *ports) lookup(local, remote netip.AddrPort, ifIndex int) (f *flow, h link.Handler, ours bool) {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	if f := p.flows[tuple{local, remote}]; f != nil {
 		return f, f.handler, true
 	}
-	at := p.holder(local)
+	at := p.holder(local, ifIndex)
 	if at == nil {
 		return nil, nil, false
 	}
 	return nil, at.handler, true
 }
 
-// holder is the port at its address, or at all addresses; nil when it is not held.
-func (p *ports) holder(local netip.AddrPort) *held {
-	if h := p.held[local]; h != nil {
+// holder is the port at its address, on an interface, or at all addresses; nil when it is not held.
+func (p *ports) holder(local netip.AddrPort, ifIndex int) *held {
+	if h := p.held[local]; h != nil && (h.ifIndex == 0 || h.ifIndex == ifIndex) {
 		return h
 	}
 	return p.held[netip.AddrPortFrom(unspecified(local.Addr()), local.Port())]
@@ -73,20 +75,20 @@ func unspecified(a netip.Addr) netip.Addr {
 	return netip.IPv6Unspecified()
 }
 
-// holds reports whether segments may be sent from local.
-func (p *ports) holds(local netip.AddrPort) bool {
+// holds reports whether segments may be sent from local, through an interface.
+func (p *ports) holds(local netip.AddrPort, ifIndex int) bool {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	return p.holder(local) != nil
+	return p.holder(local, ifIndex) != nil
 }
 
 // take shields a port that nobody holds yet. The caller has the lock.
-func (p *ports) take(addr netip.AddrPort) (*held, error) {
-	s, err := raiseShield(addr)
+func (p *ports) take(addr netip.AddrPort, ifIndex int) (*held, error) {
+	s, err := raiseShield(addr, ifIndex)
 	if err != nil {
 		return nil, err
 	}
-	h := &held{shield: s}
+	h := &held{shield: s, ifIndex: ifIndex}
 	p.held[s.addr] = h
 	if err := p.refilter(s.addr.Addr()); err != nil {
 		delete(p.held, s.addr)
@@ -128,8 +130,8 @@ func (p *ports) refilter(family netip.Addr) error {
 	return p.filter(!family.Is4(), slices.Compact(list))
 }
 
-// listen takes a port for a listener.
-func (p *ports) listen(local netip.AddrPort, h link.Handler) (*held, error) {
+// listen takes a port for a listener, of a link-local address on the interface that it is meant on: one at a time.
+func (p *ports) listen(local netip.AddrPort, ifIndex int, h link.Handler) (*held, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
@@ -139,10 +141,10 @@ func (p *ports) listen(local netip.AddrPort, h link.Handler) (*held, error) {
 	switch {
 	case at == nil:
 		var err error
-		if at, err = p.take(local); err != nil {
+		if at, err = p.take(local, ifIndex); err != nil {
 			return nil, err
 		}
-	case at.handler != nil:
+	case at.handler != nil || at.ifIndex != ifIndex:
 		return nil, fmt.Errorf("rawip: %v: %w", local, link.ErrInUse)
 	}
 	at.handler = h
@@ -191,10 +193,10 @@ func (p *ports) connect(f *flow) error {
 	if f.local.Port() == 0 {
 		return p.choose(f)
 	}
-	h := p.holder(f.local)
+	h := p.holder(f.local, f.ifIndex)
 	if h == nil {
 		var err error
-		if h, err = p.take(shieldOf(f.local)); err != nil {
+		if h, err = p.take(shieldOf(f.local), 0); err != nil {
 			return err
 		}
 	}
@@ -212,7 +214,7 @@ func (p *ports) choose(f *flow) error {
 		}
 	}
 	if best == nil || best.users > 0 && len(p.clients[at]) < keptClients {
-		h, err := p.take(shieldOf(netip.AddrPortFrom(at, 0)))
+		h, err := p.take(shieldOf(netip.AddrPortFrom(at, 0)), 0)
 		switch {
 		case err == nil:
 			h.client = at

@@ -52,7 +52,7 @@ func TestClientPortsAreShared(t *testing.T) {
 	require.Len(t, p.held, keptClients)
 	require.Len(t, *filtered, keptClients)
 	for i, f := range flows {
-		got, h, ours := p.lookup(f.local, remote(i))
+		got, h, ours := p.lookup(f.local, remote(i), 0)
 		require.Same(t, f, got)
 		require.Same(t, f.handler, h)
 		require.True(t, ours)
@@ -69,8 +69,8 @@ func TestClientPortsAreShared(t *testing.T) {
 	require.Empty(t, p.flows)
 	require.Len(t, p.held, keptClients)
 	require.Len(t, *filtered, keptClients)
-	_, h, ours := p.lookup(flows[0].local, remote(0))
-	require.True(t, p.holds(netip.AddrPortFrom(here, (*filtered)[0])))
+	_, h, ours := p.lookup(flows[0].local, remote(0), 0)
+	require.True(t, p.holds(netip.AddrPortFrom(here, (*filtered)[0]), 0))
 	require.Nil(t, h)
 	require.Equal(t, p.held[flows[0].local] != nil, ours)
 }
@@ -82,17 +82,17 @@ func TestPortsOfOthers(t *testing.T) {
 	require.NoError(t, err)
 	defer nl.Close()
 	theirs := nl.Addr().(*net.TCPAddr).AddrPort()
-	_, err = p.listen(theirs, newRecorder())
+	_, err = p.listen(theirs, 0, newRecorder())
 	require.ErrorIs(t, err, link.ErrInUse)
 	require.ErrorIs(t, p.connect(&flow{tuple: tuple{theirs, remote(1)}}), link.ErrInUse)
-	require.False(t, p.holds(theirs))
+	require.False(t, p.holds(theirs, 0))
 
 	ours := connect(t, p, netip.AddrPortFrom(here, 0), remote(1)).local
 	_, err = net.Listen("tcp4", ours.String())
 	require.ErrorIs(t, err, syscall.EADDRINUSE)
-	_, err = p.listen(netip.MustParseAddrPort("192.0.2.1:0"), newRecorder())
+	_, err = p.listen(netip.MustParseAddrPort("192.0.2.1:0"), 0, newRecorder())
 	require.ErrorIs(t, err, syscall.EADDRNOTAVAIL)
-	_, err = p.listen(netip.MustParseAddrPort("[::1]:0"), newRecorder())
+	_, err = p.listen(netip.MustParseAddrPort("[::1]:0"), 0, newRecorder())
 	require.ErrorContains(t, err, "no IPv6", "no port without a filter for it")
 	require.Len(t, p.held, 1)
 }
@@ -103,49 +103,49 @@ func TestListener(t *testing.T) {
 	for _, at := range []netip.Addr{here, netip.IPv4Unspecified()} {
 		p, filtered := unfiltered(t)
 		in := newRecorder()
-		h, err := p.listen(netip.AddrPortFrom(at, 0), in)
+		h, err := p.listen(netip.AddrPortFrom(at, 0), 0, in)
 		require.NoError(t, err)
 		local := netip.AddrPortFrom(here, h.addr.Port())
-		_, err = p.listen(h.addr, in)
+		_, err = p.listen(h.addr, 0, in)
 		require.ErrorIs(t, err, link.ErrInUse, "twice")
 
-		_, got, ours := p.lookup(local, remote(1))
+		_, got, ours := p.lookup(local, remote(1), 0)
 		require.True(t, ours)
 		require.Same(t, in, got)
 		f := &flow{tuple: tuple{local, remote(1)}, handler: newRecorder()}
 		require.NoError(t, p.accept(h, f))
 		require.ErrorIs(t, p.accept(h, &flow{tuple: f.tuple}), link.ErrInUse)
-		_, got, _ = p.lookup(local, remote(1))
+		_, got, _ = p.lookup(local, remote(1), 0)
 		require.Same(t, f.handler, got)
-		_, got, _ = p.lookup(local, remote(2))
+		_, got, _ = p.lookup(local, remote(2), 0)
 		require.Same(t, in, got)
 		out := connect(t, p, local, remote(3)) // from the port of the listener
-		_, _, ours = p.lookup(netip.AddrPortFrom(here, local.Port()+1), remote(1))
+		_, _, ours = p.lookup(netip.AddrPortFrom(here, local.Port()+1), remote(1), 0)
 		require.False(t, ours)
 
 		p.unlisten(h)
 		p.unlisten(h)
-		_, got, ours = p.lookup(local, remote(2))
+		_, got, ours = p.lookup(local, remote(2), 0)
 		require.True(t, ours)
 		require.Nil(t, got)
 		p.remove(f)
 		require.Len(t, *filtered, 1)
 		p.remove(out)
 		require.Empty(t, *filtered)
-		require.False(t, p.holds(local))
+		require.False(t, p.holds(local, 0))
 		require.ErrorIs(t, p.accept(h, f), link.ErrClosed)
 	}
 }
 
 func TestPortsClosed(t *testing.T) {
 	p, _ := unfiltered(t)
-	h, err := p.listen(netip.AddrPortFrom(here, 0), newRecorder())
+	h, err := p.listen(netip.AddrPortFrom(here, 0), 0, newRecorder())
 	require.NoError(t, err)
 	f := connect(t, p, netip.AddrPortFrom(here, 0), remote(1))
 	p.close()
 	p.remove(f)
 	p.unlisten(h)
-	_, err = p.listen(netip.AddrPortFrom(here, 0), newRecorder())
+	_, err = p.listen(netip.AddrPortFrom(here, 0), 0, newRecorder())
 	require.ErrorIs(t, err, link.ErrClosed)
 	require.ErrorIs(t, p.connect(&flow{tuple: tuple{netip.AddrPortFrom(here, 0), remote(1)}}), link.ErrClosed)
 	require.ErrorIs(t, p.accept(h, f), link.ErrClosed)
@@ -168,11 +168,25 @@ func BenchmarkLookup(b *testing.B) {
 			b.ReportAllocs()
 			i := 0
 			for b.Loop() {
-				if f, _, _ := p.lookup(list[i].local, list[i].remote); f == nil {
+				if f, _, _ := p.lookup(list[i].local, list[i].remote, 0); f == nil {
 					b.Fatal("not found")
 				}
 				i = (i + 1) % n
 			}
 		})
 	}
+}
+
+// A link-local address that is listened on is ours on its interface alone: on another one it may be the kernel's.
+func TestListenerOnOneInterface(t *testing.T) {
+	p, _ := unfiltered(t)
+	local, from := netip.MustParseAddrPort("[fe80::1]:80"), netip.MustParseAddrPort("[fe80::2]:5000")
+	p.held[local] = &held{shield: shield{fd: -1, addr: local}, ifIndex: 3, handler: newRecorder(), users: 1}
+	for index, want := range map[int]bool{3: true, 4: false, 0: false} {
+		_, _, ours := p.lookup(local, from, index)
+		require.Equal(t, want, ours, "%d", index)
+		require.Equal(t, want, p.holds(local, index), "%d", index)
+	}
+	_, err := p.listen(local, 4, newRecorder())
+	require.ErrorIs(t, err, link.ErrInUse, "one at a time")
 }

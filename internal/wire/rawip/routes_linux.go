@@ -195,6 +195,16 @@ func (r *router) device(index int, name string) (device, error) {
 	return v, d.Err()
 }
 
+// index is that of an interface by its name, or its index in digits; 0 is that of "".
+func (r *router) index(iface string) (int, error) {
+	n, err := strconv.Atoi(iface)
+	if err == nil || iface == "" {
+		return n, nil
+	}
+	d, err := r.device(0, iface)
+	return d.index, err
+}
+
 // usableNeighbour are the states in which the kernel itself would send to the address that it knows.
 const usableNeighbour = unix.NUD_REACHABLE | unix.NUD_STALE | unix.NUD_DELAY | unix.NUD_PROBE | unix.NUD_PERMANENT | unix.NUD_NOARP
 
@@ -228,13 +238,9 @@ func (r *router) route(local, remote netip.Addr, iface string) (link.Route, erro
 }
 
 func (r *router) findRoute(local, remote netip.Addr, iface string) (link.Route, error) {
-	oif, err := strconv.Atoi(iface)
-	if err != nil && iface != "" {
-		d, err := r.device(0, iface)
-		if err != nil {
-			return link.Route{}, err
-		}
-		oif = d.index
+	oif, err := r.index(iface)
+	if err != nil {
+		return link.Route{}, err
 	}
 	h, err := r.next(local, remote, oif)
 	if err != nil {

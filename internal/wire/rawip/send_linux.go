@@ -138,7 +138,7 @@ func (o *outbox) next(sock *rawSocket) *outgoing {
 
 // addRaw gathers a segment for the raw socket.
 func (o *outbox) addRaw(s *packet.Segment) {
-	if !o.link.ports.holds(s.Src) {
+	if !o.link.ports.holds(s.Src, s.IfIndex) {
 		o.refuse(link.ErrNotHeld)
 		return
 	}

@@ -24,9 +24,9 @@ type shield struct {
 // length, interface index, key.
 const tcpMD5Sig = 216
 
-// raiseShield opens a shield at addr; port 0 takes a free one. All options are set before it listens, so that
+// raiseShield opens a shield at addr, a link-local one on an interface; port 0 takes a free one. All options are set before it listens, so that
 // there is no moment at which it would answer.
-func raiseShield(addr netip.AddrPort) (s shield, err error) {
+func raiseShield(addr netip.AddrPort, ifIndex int) (s shield, err error) {
 	family := unix.AF_INET
 	if addr.Addr().Is6() {
 		family = unix.AF_INET6
@@ -51,7 +51,7 @@ func raiseShield(addr netip.AddrPort) (s shield, err error) {
 			return s, fmt.Errorf("rawip: shield: %w", err)
 		}
 	}
-	if err = unix.Bind(fd, sockaddr(addr)); err == nil {
+	if err = unix.Bind(fd, sockaddr(addr, ifIndex)); err == nil {
 		err = unix.Listen(fd, 1)
 	}
 	switch {
@@ -106,9 +106,9 @@ func (s *shield) arm(family int) error {
 
 func (s *shield) close() { unix.Close(s.fd) }
 
-func sockaddr(a netip.AddrPort) unix.Sockaddr {
+func sockaddr(a netip.AddrPort, ifIndex int) unix.Sockaddr {
 	if a.Addr().Is4() {
 		return &unix.SockaddrInet4{Port: int(a.Port()), Addr: a.Addr().As4()}
 	}
-	return &unix.SockaddrInet6{Port: int(a.Port()), Addr: a.Addr().As16()}
+	return &unix.SockaddrInet6{Port: int(a.Port()), Addr: a.Addr().As16(), ZoneId: uint32(ifIndex)}
 }

@@ -104,8 +104,8 @@ func transformed(local, remote netip.Addr, mtu int) bool {
 	}
 	defer unix.Close(fd)
 	if attach(fd, []bpf.Instruction{bpf.RetConstant{Val: 0}}) != nil ||
-		unix.Bind(fd, sockaddr(netip.AddrPortFrom(local, 0))) != nil ||
-		unix.Connect(fd, sockaddr(netip.AddrPortFrom(remote, 0))) != nil {
+		unix.Bind(fd, sockaddr(netip.AddrPortFrom(local, 0), 0)) != nil ||
+		unix.Connect(fd, sockaddr(netip.AddrPortFrom(remote, 0), 0)) != nil {
 		return true
 	}
 	got, err := unix.GetsockoptInt(fd, level, name)

@@ -297,7 +297,7 @@ func (s *Stack) reject(now time.Duration, seg *packet.Segment, reason engine.Res
 // port makes a port for a segment, locked.
 func (l *Listener) port(s *packet.Segment) (*port, bool) {
 	iface := ""
-	if link.LinkLocal(s.Src.Addr()) {
+	if link.LinkLocal(s.Src.Addr()) || link.LinkLocal(s.Dst.Addr()) {
 		iface = strconv.Itoa(s.IfIndex)
 	}
 	route, err := l.s.link.Route(s.Dst.Addr(), s.Src.Addr(), iface)

@@ -86,7 +86,7 @@ func (s *Stack) Changed(time.Duration) {}
 
 // send sends one segment that no flow has, in answer to another.
 func (s *Stack) send(seg, to *packet.Segment) {
-	if link.LinkLocal(seg.Dst.Addr()) {
+	if link.LinkLocal(seg.Dst.Addr()) || link.LinkLocal(seg.Src.Addr()) {
 		seg.IfIndex = to.IfIndex
 	}
 	b := batches.Get().(*batch)
