@@ -38,6 +38,9 @@ type ports struct {
 // port of the next connection is not known beforehand, and load balancers have something to tell flows apart.
 const keptClients = 8
 
+// keptAddrs is of how many local addresses such ports are kept: temporary ones come and go as long as the process lives.
+const keptAddrs = 16
+
 func newPorts(filter func(v6 bool, ports []uint16) error, weak func()) *ports {
 	return &ports{
 		filter: filter, weak: weak,
@@ -213,6 +216,9 @@ func (p *ports) choose(f *flow) error {
 			best = h
 		}
 	}
+	if len(p.clients[at]) == 0 && len(p.clients) >= keptAddrs {
+		p.retire()
+	}
 	if best == nil || best.users > 0 && len(p.clients[at]) < keptClients {
 		h, err := p.take(shieldOf(netip.AddrPortFrom(at, 0)), 0)
 		switch {
@@ -226,6 +232,26 @@ func (p *ports) choose(f *flow) error {
 	}
 	f.local = best.from(at)
 	return p.add(best, f)
+}
+
+// retire gives back all client ports that no flow uses. The caller has the lock.
+func (p *ports) retire() {
+	for at, list := range p.clients {
+		list = slices.DeleteFunc(list, func(h *held) bool {
+			if h.users == 0 {
+				delete(p.held, h.addr)
+				h.close()
+			}
+			return h.users == 0
+		})
+		p.clients[at] = list
+		if len(list) == 0 {
+			delete(p.clients, at)
+		}
+	}
+	for _, family := range []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()} {
+		p.refilter(family) // a filter that is too wide does no harm
+	}
 }
 
 // from is the port at one of the addresses that it is held for.

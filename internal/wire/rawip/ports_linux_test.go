@@ -97,6 +97,21 @@ func TestPortsOfOthers(t *testing.T) {
 	require.Len(t, p.held, 1)
 }
 
+// Local addresses come and go: what their flows have left behind does not pile up.
+func TestClientPortsOfManyAddresses(t *testing.T) {
+	p, filtered := unfiltered(t)
+	busy := connect(t, p, netip.AddrPortFrom(here, 0), remote(0))
+	for i := range 200 {
+		at := netip.AddrFrom4([4]byte{127, 0, 1, byte(1 + i)})
+		p.remove(connect(t, p, netip.AddrPortFrom(at, 0), remote(1)))
+		require.LessOrEqual(t, len(p.held), keptAddrs+1)
+		require.LessOrEqual(t, len(*filtered), keptAddrs+1)
+		require.True(t, p.holds(netip.AddrPortFrom(at, p.clients[at][0].addr.Port()), 0), "its port is kept for the next one")
+	}
+	require.Same(t, busy, p.find(busy.local, remote(0)))
+	require.True(t, p.holds(busy.local, 0))
+}
+
 // A listener gets what no flow takes, also at the port's other addresses when it listens on all; its flows live
 // on when it stops, and the port with them.
 func TestListener(t *testing.T) {
