@@ -186,8 +186,8 @@ func (a *actor) announce() (net.Listener, error) {
 	return l, err
 }
 
-// serve does the jobs that come over connections.
-func (a *actor) serve() error {
+// accept hands every connection that comes to begin, which must not wait for it.
+func (a *actor) accept(begin func(net.Conn)) error {
 	l, err := a.announce()
 	if err != nil {
 		return err
@@ -197,13 +197,20 @@ func (a *actor) serve() error {
 		if err != nil {
 			return err
 		}
+		begin(nc)
+	}
+}
+
+// serve does the jobs that come over connections.
+func (a *actor) serve() error {
+	return a.accept(func(nc net.Conn) {
 		a.enter(nc)
 		go func() {
 			if err := a.serveOne(nc); err != nil {
 				a.fail(err)
 			}
 		}()
-	}
+	})
 }
 
 func (a *actor) serveOne(nc net.Conn) error {

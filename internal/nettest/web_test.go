@@ -122,18 +122,10 @@ const greeting = "220 greeter.test ESMTP ready\r\n"
 
 // greeter greets, then agrees with every line until QUIT.
 func (a *actor) greeter() error {
-	l, err := a.announce()
-	if err != nil {
-		return err
-	}
-	for {
-		nc, err := l.Accept()
-		if err != nil {
-			return err
-		}
+	return a.accept(func(nc net.Conn) {
 		a.enter(nc)
 		go a.greet(nc)
-	}
+	})
 }
 
 func (a *actor) greet(nc net.Conn) {
@@ -198,17 +190,7 @@ func (a *actor) talk() (fetch, error) {
 
 // mute accepts, reads and says nothing.
 func (a *actor) mute() error {
-	l, err := a.announce()
-	if err != nil {
-		return err
-	}
-	for {
-		nc, err := l.Accept()
-		if err != nil {
-			return err
-		}
-		go io.Copy(io.Discard, nc)
-	}
+	return a.accept(func(nc net.Conn) { go io.Copy(io.Discard, nc) })
 }
 
 // caller dials as often as it has URLs, which only count here.
