@@ -40,6 +40,7 @@ type host struct {
 	addrs []netip.Addr
 	in    chan parcel
 	done  chan struct{}
+	once  sync.Once
 	gone  sync.WaitGroup
 
 	mu    sync.Mutex
@@ -244,7 +245,7 @@ func (h *host) Close() error {
 	h.mu.Lock()
 	h.refuse = link.ErrClosed
 	h.mu.Unlock()
-	close(h.done)
+	h.once.Do(func() { close(h.done) })
 	h.gone.Wait()
 	return nil
 }

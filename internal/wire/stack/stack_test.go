@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -415,5 +416,36 @@ func TestPingPong(t *testing.T) {
 		_, err = io.ReadFull(c.d, b)
 		require.NoError(t, err)
 		require.True(t, bytes.Equal([]byte{7}, b))
+	}
+}
+
+// What was flushed has arrived, and so has its end: the stack may be closed at once, as a program does that exits.
+func TestCloseAfterFlush(t *testing.T) {
+	for name, plain := range map[string]extapi.FallbackReason{"multipath": extapi.FallbackNone, "plain": extapi.FallbackDisabled} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newDistantWorld(t)
+				seed := w.seed(true)
+				seed.Plain = plain
+				c, s := w.dial(seed)
+				data := make([]byte, 300<<10)
+				_, _ = rand.Read(data)
+				var got []byte
+				var err error
+				read := make(chan struct{})
+				go func() {
+					defer close(read)
+					got, err = io.ReadAll(s.d)
+				}()
+				_, werr := c.d.Write(data)
+				require.NoError(t, werr)
+				require.NoError(t, c.d.Close())
+				require.NoError(t, c.d.Flush(t.Context()))
+				require.NoError(t, w.client.Close())
+				<-read
+				require.NoError(t, err)
+				require.True(t, bytes.Equal(data, got))
+			})
+		})
 	}
 }
