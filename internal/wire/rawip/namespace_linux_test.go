@@ -1,6 +1,7 @@
 package rawip
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"net/netip"
 	"testing"
@@ -12,8 +13,20 @@ import (
 	"github.com/mptcp-go/mptcp/internal/wire/packet"
 )
 
-// probe is a raw socket in the other namespace that sends what it is told to.
+// probe is a raw socket in the other namespace that sends the segments that it is told to.
 func (w *world) probe(f family) func(s packet.Segment) {
+	w.Helper()
+	send := w.packets(f)
+	return func(s packet.Segment) {
+		w.Helper()
+		b, err := s.Append(nil, packet.FullChecksum)
+		require.NoError(w, err)
+		send(b)
+	}
+}
+
+// packets is probe for whole packets to the near end.
+func (w *world) packets(f family) func(b []byte) {
 	w.Helper()
 	fd := -1
 	w.there(func() {
@@ -27,12 +40,59 @@ func (w *world) probe(f family) func(s packet.Segment) {
 		require.NoError(w, unix.SetsockoptInt(fd, level, name, 1))
 	})
 	w.Cleanup(func() { unix.Close(fd) })
-	return func(s packet.Segment) {
+	return func(b []byte) {
 		w.Helper()
-		b, err := s.Append(nil, packet.FullChecksum)
-		require.NoError(w, err)
-		require.NoError(w, unix.Sendto(fd, b, 0, sockaddr(netip.AddrPortFrom(s.Dst.Addr(), 0), 0)))
+		require.NoError(w, unix.Sendto(fd, b, 0, sockaddr(netip.AddrPortFrom(f.near, 0), 0)))
 	}
+}
+
+// A segment that comes in fragments, the last one first, is put together by the kernel; a part alone is nothing.
+func TestNamespaceFragments(t *testing.T) {
+	inNamespaces(t, func(w *world) {
+		l, _ := open(w, SuperOff)
+		for _, f := range families {
+			in := newRecorder()
+			port, err := l.Listen(netip.AddrPortFrom(f.near, 5001), in)
+			require.NoError(w, err)
+			send := w.packets(f)
+			part := func(b []byte, id byte, from, to int) {
+				const more, tcp, fragment = 1, 6, 44
+				if !f.near.Is6() {
+					head := bytes.Clone(b[:packet.IPv4HeaderLen])
+					last := packet.IPv4HeaderLen+to == len(b)
+					head[4], head[5], head[6], head[7] = 0, id, 0, byte(from/8)
+					if !last {
+						head[6] |= more << 5
+					}
+					send(append(head, b[packet.IPv4HeaderLen+from:packet.IPv4HeaderLen+to]...))
+					return
+				}
+				head := bytes.Clone(b[:packet.IPv6HeaderLen])
+				head[4], head[5], head[6] = 0, byte(8+to-from), fragment
+				offset := byte(from)
+				if packet.IPv6HeaderLen+to < len(b) {
+					offset |= more
+				}
+				head = append(head, tcp, 0, 0, offset, 0, 0, 0, id)
+				send(append(head, b[packet.IPv6HeaderLen+from:packet.IPv6HeaderLen+to]...))
+			}
+			s := packet.Segment{
+				Src: netip.AddrPortFrom(f.far, 7), Dst: netip.AddrPortFrom(f.near, 5001), Seq: 5, Ack: 6, Flags: packet.ACK,
+				Payload: []byte("0123456789abcdefghijklmnopqrstuv"),
+			}
+			b, err := s.Append(nil, packet.FullChecksum)
+			require.NoError(w, err)
+			n := packet.TCPHeaderLen + len(s.Payload)
+			part(b, 1, 0, 24)
+			part(b, 2, 24, n)
+			part(b, 3, 24, n)
+			part(b, 3, 0, 24)
+			require.Equal(w, string(s.Payload), string(in.next(w).Payload))
+			require.Empty(w, in.segments, "%s: the parts that belong to nothing", f.name)
+			require.NoError(w, port.Close())
+		}
+		require.Zero(w, w.counter("TcpOutRsts"))
+	})
 }
 
 // Every kind of segment reaches us at a shielded port, and the kernel answers none of them, whatever the TTL.
