@@ -14,14 +14,18 @@ func TestNamespaceWireMTUChanges(t *testing.T) {
 		t.Run(fmt.Sprintf("IPv%d", family), func(t *testing.T) {
 			l, _ := wireLab(t, "c", []leg{{mbit: 40, family: family}}, []leg{{family: family}})
 			server := l.serve("s", kernelEnd)
-			client := l.dial(wireOrder.with(at(serverAddr(family, 1)), job{Down: true, Up: true, For: 5 * time.Second}))
+			client := l.dial(wireOrder.with(at(serverAddr(family, 1)), job{Down: true, Up: true, For: time.Minute}))
 			l.eventually(3*time.Second, "data flows", func() bool { return l.carried("c", "c1") > mib })
 			for _, size := range []int{1300, 1500} {
 				l.do("r", fmt.Sprintf("ip link set rc1 mtu %d", size))
 				l.do("c", fmt.Sprintf("ip link set c1 mtu %d", size))
-				time.Sleep(1500 * time.Millisecond)
+				before := l.counters("c", "c1")
+				l.eventually(5*time.Second, "data flows both ways", func() bool {
+					now := l.counters("c", "c1")
+					return min(now.Rx.Bytes-before.Rx.Bytes, now.Tx.Bytes-before.Tx.Bytes) > mib
+				})
 			}
-			c, s := finish(t, 20*time.Second, client, server)
+			c, s := pair{client: client, server: server}.stop()
 			t.Logf("down %.1f, up %.1f Mbit/s, gaps %v and %v", c.Received.rate(), s.Received.rate(), c.Received.Gap, s.Received.Gap)
 			require.Less(t, max(c.Received.Gap, s.Received.Gap), time.Second)
 		})

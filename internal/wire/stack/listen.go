@@ -180,7 +180,7 @@ func (l *Listener) restore(now time.Duration, s *packet.Segment, buf pool.Ref, k
 
 // agreed is cfg with what the answer with a cookie has agreed to.
 func agreed(cfg tcp.Config, to *tcp.Config) tcp.Config {
-	cfg.RecvBuffer, cfg.NoTimestamps, cfg.NoSACK, cfg.NoScale, cfg.ECN = to.RecvBuffer, to.NoTimestamps, to.NoSACK, to.NoScale, to.ECN
+	cfg.RecvBuffer, cfg.NoTimestamps, cfg.NoSACK, cfg.NoScale, cfg.ECN, cfg.ECNAnswer = to.RecvBuffer, to.NoTimestamps, to.NoSACK, to.NoScale, to.ECN, to.ECNAnswer
 	return cfg
 }
 

@@ -27,6 +27,7 @@ type Config struct {
 	NoScale      bool // do not ask for window scale (RFC 7323)
 	Pacing       bool // spread a window over the round trip even where the controller names no rate
 	ECN          bool // ask for, and answer to, explicit congestion notification (RFC 3168)
+	ECNAnswer    bool // answer to it alone: a box on the way that drops SYNs that ask for it is the peer's affair
 	NoPMTUD      bool // keep to MTU, whatever is lost (ICMP still counts)
 
 	SYNRetries  int           // retransmissions of SYN or SYN/ACK before giving up; 0: 6

@@ -75,7 +75,7 @@ func (l *Listener) taste(now time.Duration, s *packet.Segment) (c Cookie, ok boo
 	if h.hasTS && !l.cfg.Conn.NoTimestamps {
 		c.ts = true
 		c.sack = h.tsEcr&cookieNoSACK == 0 && !l.cfg.Conn.NoSACK
-		c.ecn = h.tsEcr&cookieNoECN == 0 && l.cfg.Conn.ECN
+		c.ecn = h.tsEcr&cookieNoECN == 0 && (l.cfg.Conn.ECN || l.cfg.Conn.ECNAnswer)
 		if v := uint8(h.tsEcr & cookieScale); v <= maxScale && !l.cfg.Conn.NoScale {
 			c.scale, c.hasScale = v, true
 		}
@@ -116,7 +116,7 @@ func (l *Listener) stateless(now time.Duration, s, out *packet.Segment) bool {
 	var r receiver
 	r.start(&cfg)
 	var e ecn
-	e.negotiate(cfg.ECN, s.Flags)
+	e.negotiate(&cfg, s.Flags)
 	ts := h.hasTS && !cfg.NoTimestamps
 	offer := synOptions{mss: m.advertise(), scale: r.scale, hasScale: ts && h.hasScale && !cfg.NoScale, sack: ts && h.sackOK && !cfg.NoSACK, ts: ts, tsEcr: h.tsVal}
 	if ts {

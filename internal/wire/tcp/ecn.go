@@ -22,10 +22,11 @@ func (e *ecn) synFlags(want, ack bool, attempt int) packet.Flags {
 }
 
 // negotiate reads the bits of the peer's SYN (both set) or SYN/ACK (ECE alone).
-func (e *ecn) negotiate(want bool, f packet.Flags) {
+func (e *ecn) negotiate(cfg *Config, f packet.Flags) {
+	want := cfg.ECN || cfg.ECNAnswer
 	asked := f&(packet.ECE|packet.CWR) == packet.ECE|packet.CWR
 	if f.Has(packet.ACK) {
-		asked = f&(packet.ECE|packet.CWR) == packet.ECE
+		want, asked = cfg.ECN, f&(packet.ECE|packet.CWR) == packet.ECE
 	}
 	e.on = want && asked
 }

@@ -34,16 +34,22 @@ func TestECNIsAgreedOn(t *testing.T) {
 		s := newScript(t, withECN).dial()
 		s.peer(c.answer + " seq=0 ack=1 mss=1000 win=65535")
 		require.Equal(t, c.on, s.c.Stats().Stack.ECN, c.answer)
+		s = newScript(t, func(k *Config) { k.ECNAnswer = true }).dial()
+		s.want("S", "it was not asked for")
+		s.peer(c.answer + " seq=0 ack=1 mss=1000 win=65535")
+		require.False(t, s.c.Stats().Stack.ECN, c.answer)
 	}
 	for _, c := range []struct {
 		ask, answer string
 		want        bool
 	}{{"SEW", "SAE", true}, {"S", "SA", true}, {"SEW", "SA", false}, {"SE", "SA", true}} {
-		s := newScript(t, func(k *Config) { k.ECN = c.want })
-		syn := s.build(c.ask + " seq=0 mss=1000")
-		s.c = Accept(0, s.cfg, s, &syn)
-		s.drain()
-		s.want(c.answer+" seq=0", c.ask)
+		for _, want := range []func(k *Config){func(k *Config) { k.ECN = c.want }, func(k *Config) { k.ECNAnswer = c.want }} {
+			s := newScript(t, want)
+			syn := s.build(c.ask + " seq=0 mss=1000")
+			s.c = Accept(0, s.cfg, s, &syn)
+			s.drain()
+			s.want(c.answer+" seq=0", c.ask)
+		}
 	}
 }
 

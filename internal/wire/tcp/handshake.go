@@ -75,7 +75,7 @@ func (c *Conn) peerSYN(now time.Duration, s *packet.Segment) {
 	if c.ts.on {
 		c.ts.recent, c.ts.recentAge = h.tsVal, now
 	}
-	c.ecn.negotiate(c.cfg.ECN, s.Flags)
+	c.ecn.negotiate(&c.cfg, s.Flags)
 	// "The window field in a segment where the SYN bit is set … MUST NOT be scaled" (RFC 7323 section 2.2).
 	c.snd.window(0, 0, int64(s.Window))
 }
