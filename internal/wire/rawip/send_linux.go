@@ -95,6 +95,9 @@ func (o *outbox) fail(index int, err error) {
 		return // it is to be tried again
 	}
 	o.link.count(err)
+	if errors.Is(err, unix.EMSGSIZE) {
+		o.link.routes.version.Add(1) // the interface has changed, which the kernel's message may say later only
+	}
 	if index != o.lastLost {
 		o.lastLost = index
 		o.lost++
