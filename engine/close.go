@@ -234,7 +234,7 @@ func (c *Conn) checkClosed(now time.Duration) {
 	}
 	switch k := &c.closing; {
 	case !k.finished || len(c.flows) > 0:
-	case k.confirmed || c.fall.infinite || now >= k.over:
+	case k.confirmed || c.fall.begun() || now >= k.over:
 		c.end(now, nil)
 	case !k.waiting:
 		k.waiting = true

@@ -165,7 +165,7 @@ func (c *Conn) Info() extapi.ConnInfo {
 		SendBuffered: c.snd.size(), RecvBuffered: int64(c.rcv.q.buffered()), OutOfOrder: c.rcv.q.outOfOrder(),
 		Scheduler: c.sched.name, Checksum: c.checksum,
 	}
-	if c.fall.reason == extapi.FallbackNone {
+	if !c.fall.begun() {
 		i.Version, i.Token = 1, c.keys.Local.Token()
 	}
 	sum := c.id.past

@@ -11,13 +11,22 @@ import (
 // subflow only; with more than one, the subflow that breaks is reset and the others go on.
 type fallback struct {
 	reason   extapi.FallbackReason
+	due      bool // the peer has found our data changed: an infinite mapping goes with our next
 	infinite bool // we send one infinite mapping, and no MPTCP option after it
 	mapped   bool // that mapping has left
 	failSent bool // MP_FAIL went out
 	twice    bool // some of our data left more than once: without mappings it would arrive twice
 }
 
-// FellBack says whether the connection is plain TCP, or is to be as soon as the peer knows.
+// begun says whether there is no way but to plain TCP any more.
+func (f *fallback) begun() bool { return f.reason != extapi.FallbackNone }
+
+// agreed says whether MP_FAIL has told both sides, and the infinite mapping has yet to come: with the next data of the
+// side whose data failed. Until then mappings, DATA_ACKs and DATA_FINs go on.
+func (f *fallback) agreed() bool { return f.begun() && !f.infinite }
+
+// FellBack says whether the connection is plain TCP, or is to be as soon as the peer knows: no option of Multipath TCP
+// leaves any more but the one infinite mapping.
 func (c *Conn) FellBack() bool { return c.fall.infinite }
 
 // HandlePlain says that the peer's TCP acknowledges data of ours without any DATA_ACK, from the first such
@@ -85,7 +94,7 @@ func (c *Conn) HandleBare(now time.Duration, id PathID) {
 
 // goPlain makes s plain TCP in both directions.
 func (c *Conn) goPlain(now time.Duration, s *subflow, why extapi.FallbackReason) {
-	c.fallBack(now, s, why)
+	c.fallBack(now, why)
 	if !c.remoteKnown {
 		c.rcv.begin(1, c.cfg) // any number will do: none is ever sent
 	}
@@ -138,26 +147,30 @@ func (c *Conn) contiguous() bool {
 
 // fallBack turns the connection into plain TCP on its one subflow. The receiver goes on from where
 // it stands; the sender announces an infinite mapping with its next byte.
-func (c *Conn) fallBack(now time.Duration, s *subflow, reason extapi.FallbackReason) {
+func (c *Conn) fallBack(now time.Duration, reason extapi.FallbackReason) {
 	if c.fall.infinite {
 		return
 	}
-	c.fall.reason, c.fall.infinite = reason, true
-	c.event(extapi.ConnFellBack{Reason: reason})
-	c.id.carrier = extapi.CarrierTCP
-	c.rcv.unbounded = true
-	c.paths.stop(now)
+	c.beginFallback(now, reason)
+	c.fall.infinite, c.fall.due = true, false
 	// No DATA_ACK comes any more: what the subflow has taken it delivers, as TCP does.
-	c.settlePlain(now)
-	c.pump(now)
-}
-
-// settlePlain counts everything mapped as delivered.
-func (c *Conn) settlePlain(now time.Duration) {
 	c.dataAcked(now, c.snd.nxt)
 	if c.fin.queued {
 		c.closePlain(now)
 	}
+	c.pump(now)
+}
+
+// beginFallback decides that the only subflow stays the only one.
+func (c *Conn) beginFallback(now time.Duration, reason extapi.FallbackReason) {
+	if c.fall.begun() {
+		return
+	}
+	c.fall.reason = reason
+	c.event(extapi.ConnFellBack{Reason: reason})
+	c.id.carrier = extapi.CarrierTCP
+	c.rcv.unbounded = true
+	c.paths.stop(now)
 }
 
 // pumpPlain passes bytes on after a fallback: the first under an infinite mapping (data-level length
@@ -197,6 +210,10 @@ func (c *Conn) closePlain(now time.Duration) {
 // trusted. With several subflows this one is closed with a RST that carries MP_FAIL; with one alone
 // MP_FAIL is sent and the connection falls back (RFC 8684 section 3.7). Where reset is the only
 // safe answer, because a carrier has no plain TCP below it, the flow's carrier says so.
+//
+// "The sender will receive this information and [...] will signal an infinite mapping": it comes first, and ours is
+// the answer. Linux 6.18, when ours comes before it has sent its own, makes segments of a size that leaves no room for
+// that option, and never gets one through.
 func (c *Conn) checksumFailed(now time.Duration, s *subflow, dsn uint64) {
 	err := &ProtocolError{Section: "RFC 8684 section 3.7", Detail: "DSS checksum does not match: something on the path changes the data"}
 	single := len(c.flows) == 1 && s.p.Initial && s.open() && c.contiguous() && s.p.Carrier != extapi.CarrierStream
@@ -209,20 +226,23 @@ func (c *Conn) checksumFailed(now time.Duration, s *subflow, dsn uint64) {
 	}
 	c.fall.failSent = true
 	s.rx.setInfinite(dsn)
-	c.fallBack(now, s, extapi.FallbackChecksum)
+	c.beginFallback(now, extapi.FallbackChecksum)
 	c.drain(now, s)
 }
 
 // handleFail takes MP_FAIL: the peer found our data changed from o.DSN on. On the only subflow both
-// sides fall back; else the subflow is about to be reset by the peer.
+// sides fall back; else the subflow is about to be reset by the peer. To ours it is the answer.
 func (c *Conn) handleFail(now time.Duration, s *subflow, o options.MPFail) {
 	if len(c.flows) > 1 || !s.p.Initial || !s.open() || s.p.Carrier == extapi.CarrierStream {
 		c.abortFlow(now, s, ResetMiddlebox, nil)
 		return
 	}
-	if !c.fall.failSent {
-		c.fall.failSent = true
-		s.f.Signal(now, options.MPFail{DSN: c.rcv.q.rcvNxt()})
+	if c.fall.failSent {
+		return
 	}
-	c.fallBack(now, s, extapi.FallbackChecksum)
+	c.fall.failSent, c.fall.due = true, true
+	s.f.Signal(now, options.MPFail{DSN: c.rcv.q.rcvNxt()})
+	c.beginFallback(now, extapi.FallbackChecksum)
+	c.dataAcked(now, c.snd.nxt) // what failed is delivered as it is, and never sent again
+	c.pump(now)
 }

@@ -224,11 +224,60 @@ func TestChecksumFailureOnTheOnlySubflow(t *testing.T) {
 	f.Sends(summed(5, "changed ", true))
 	f.Wants("told", "MP_FAIL 5")
 	s.wantRead("good changed ")
-	s.write("ours")
-	f.Wants("infinite mapping", "infinite 0+4")
-	f.Sends(option(options.MPFail{DSN: s.local()}), infinite(13), payload("from here on"))
+	require.Equal(t, extapi.FallbackChecksum, s.c.Info().Fallback)
+	f.Sends(option(options.MPFail{DSN: s.local()}))
 	f.Wants("MP_FAIL is not answered twice")
-	s.wantRead("from here on")
+	s.write("ours")
+	f.Wants("\"the receiver of this option [...] will signal an infinite mapping\": before it has, we have not", "data 0+4")
+	require.Equal(t, s.remote()+13, s.c.Advertise(s.now).DataAck, "nor will what is delivered come again")
+	f.Sends(summed(13, "on its way ", true), infinite(24), payload("from here on"))
+	s.wantRead("on its way from here on")
+	s.write("more")
+	f.Wants("both ways", "infinite 4+4")
+	require.False(t, s.c.Advertise(s.now).Valid)
+	require.Equal(t, extapi.FallbackChecksum, s.c.Info().Fallback)
+}
+
+// A side whose data has failed, and which has no more, sends no infinite mapping: it ends as ever.
+func TestClosesAfterAChecksumFailure(t *testing.T) {
+	s, f := single(t, true, checksums)
+	s.write("hello")
+	f.Sends(ack(5), summed(0, "changed", true))
+	f.clear()
+	dataFIN := options.DSS{HasAck: true, Ack64: true, DataAck: s.local() + 5, HasMap: true, DSN64: true, DSN: s.remote() + 7, DataLen: 1, DataFIN: true, HasChecksum: true}
+	dataFIN.Checksum = EmptyChecksum(dataFIN.DSN)
+	f.Sends(option(options.MPFail{DSN: s.local()}), says(dataFIN))
+	s.wantEOF("changed")
+	f.Wants("acknowledged", "ack 8")
+	s.c.CloseWrite(s.now)
+	f.Wants("ours too", "fin 5")
+	f.Sends(ack(6), tcpFIN)
+	f.Wants("both are", "close")
+	f.ends(nil)
+	require.True(t, s.c.Done())
+	require.NoError(t, s.c.Err())
+
+	s, f = single(t, true, checksums)
+	f.Sends(summed(0, "changed", true), option(options.MPFail{DSN: s.local()}), tcpFIN)
+	s.wantEOF("changed") // of a peer that has gone over to plain TCP at once
+	f.clear()
+	s.write("answer")
+	f.Wants("so do we", "infinite 0+6")
+}
+
+// A window that is shut is asked about without a byte that was sent before: the peer may have fallen back meanwhile, and would
+// take that for another.
+func TestWindowProbeAfterAChecksumFailure(t *testing.T) {
+	s, f := single(t, true, checksums)
+	f.Sends(summed(0, "changed", true))
+	s.write(strings.Repeat("x", initialWindow))
+	f.Sends(ack(initialWindow))
+	f.clear()
+	s.write("more")
+	s.wait(persistMin)
+	f.Wants("asked", "probe")
+	f.Sends(window(initialWindow + 4))
+	f.Wants("opened", "data 65536+4")
 }
 
 func TestChecksumFailureOnOneOfTwo(t *testing.T) {
@@ -258,9 +307,14 @@ func TestPeerReportsAChecksumFailure(t *testing.T) {
 	f.clear()
 	f.Sends(option(options.MPFail{DSN: s.local()}))
 	f.Wants("answered", "MP_FAIL 0")
+	require.True(t, s.c.Drained(), "what its TCP has delivered is not sent again")
+	f.Sends(summed(0, "an answer to that", false))
+	require.Equal(t, s.remote()+17, s.c.Advertise(s.now).DataAck, "else it would come again")
+	s.wantRead("an answer to that")
+	f.clear()
 	s.write("more")
 	f.Wants("plain", "infinite 5+4")
-	f.Sends(summed(0, "sent before it knew", false), infinite(19), payload("!"))
+	f.Sends(summed(17, "sent before it knew", false), infinite(36), payload("!"))
 	s.wantRead("sent before it knew!")
 	require.Equal(t, extapi.FallbackChecksum, s.c.Info().Fallback)
 }

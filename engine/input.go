@@ -32,7 +32,7 @@ func (c *Conn) HandleDSS(now time.Duration, id PathID, d *options.DSS) {
 			return
 		}
 	}
-	if d.HasMap && !s.rx.infinite && s.state != extapi.StateClosed {
+	if d.HasMap && (!s.rx.infinite || c.fall.agreed()) && s.state != extapi.StateClosed {
 		c.takeMapping(now, s, d)
 	}
 }
@@ -41,6 +41,9 @@ func (c *Conn) HandleDSS(now time.Duration, id PathID, d *options.DSS) {
 // the connection goes on without it.
 func (c *Conn) takeDataAck(now time.Duration, s *subflow, ack uint64) bool {
 	if seqnum.Less(c.lastSent(), ack) {
+		if c.fall.agreed() {
+			return true // it counts bytes that the path has added
+		}
 		c.abortFlow(now, s, ResetProtocol, &ProtocolError{Section: "RFC 8684 section 3.3.2", Detail: "DATA_ACK beyond what was sent"})
 		return false
 	}
@@ -141,7 +144,7 @@ func (c *Conn) takeInfinite(now time.Duration, s *subflow, dsn uint64, d *option
 		c.abortFlow(now, s, ResetProtocol, err)
 		return
 	}
-	c.fallBack(now, s, extapi.FallbackInfiniteMap)
+	c.fallBack(now, extapi.FallbackInfiniteMap)
 	c.drain(now, s)
 }
 
@@ -172,7 +175,7 @@ func (c *Conn) drain(now time.Duration, s *subflow) {
 		}
 		dup = c.rcv.insert(dsn, p) || dup
 	}
-	if s.rx.unmapped() > 0 && c.fall.infinite && !s.rx.infinite {
+	if s.rx.unmapped() > 0 && c.fall.begun() && !s.rx.infinite {
 		// MP_FAIL has made it plain TCP already. Linux does not always send the infinite mapping that is due.
 		c.goPlain(now, s, c.fall.reason)
 		return

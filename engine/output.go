@@ -41,7 +41,7 @@ func (c *Conn) PollEvent() (extapi.Event, bool) {
 
 // PollJoin returns the next subflow that the driver is asked to open.
 func (c *Conn) PollJoin() (JoinRequest, bool) {
-	if !c.established || c.closed() || c.closing.finished && !c.closing.waiting || c.fall.infinite {
+	if !c.established || c.closed() || c.closing.finished && !c.closing.waiting || c.fall.begun() {
 		return JoinRequest{}, false
 	}
 	r, ok := c.paths.poll()

@@ -113,6 +113,10 @@ func (c *Conn) pump(now time.Duration) {
 	if c.closing.err != nil || len(c.flows) == 0 {
 		return
 	}
+	if c.fall.due && c.snd.unsent() > 0 {
+		c.fallBack(now, c.fall.reason)
+		return
+	}
 	if c.fall.infinite {
 		c.pumpPlain(now)
 		return

@@ -75,6 +75,10 @@ func badMapping(detail string) error {
 // violation by the peer: the subflow is to be reset.
 func (r *rxMappings) add(dsn uint64, d *options.DSS) error {
 	switch {
+	case r.infinite && d.DataFIN && d.DataLen == 1: // after MP_FAIL, when no data follows that the peer's infinite mapping would go with
+		return r.addFinOnly(dsn, d)
+	case r.infinite && d.DataFIN:
+		return r.noteFin(dsn + uint64(d.DataLen-1))
 	case r.infinite:
 		// "Once MPTCP falls back to regular TCP, it MUST NOT revert to MPTCP later in the connection"
 		// (section 3.7); a late copy of an older mapping says nothing new.

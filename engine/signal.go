@@ -186,7 +186,7 @@ func (c *Conn) checkQuestioned(now time.Duration) {
 
 // flushSignals sends the ADD_ADDR and REMOVE_ADDR that are due, on a flow that works.
 func (c *Conn) flushSignals(now time.Duration) {
-	if !c.established || c.closed() || c.fall.infinite {
+	if !c.established || c.closed() || c.fall.begun() {
 		return
 	}
 	s := c.fastest()

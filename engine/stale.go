@@ -293,7 +293,11 @@ func (c *Conn) checkPersist(now time.Duration) {
 		t.arm(t.persist)
 		return
 	}
-	if s := c.fastest(); s != nil && c.snd.una != c.snd.first {
+	switch s := c.fastest(); {
+	case s == nil:
+	case c.fall.agreed():
+		s.f.Probe(now) // to a peer that has fallen back meanwhile a byte sent twice would be two
+	case c.snd.una != c.snd.first:
 		seg := segment{dsn: c.snd.una - 1, n: 1}
 		c.fall.twice = true
 		c.give(now, s, &seg, pool.Copy([]byte{c.snd.last}))

@@ -123,7 +123,7 @@ func (c *Conn) AddFlow(now time.Duration, f Flow, p FlowParams) PathID {
 		c.JoinRefused(now) // it is pending no longer
 	}
 	slot := c.freeSlot()
-	if slot == 0 || c.closed() || c.closing.finished && !c.closing.waiting || c.fall.infinite {
+	if slot == 0 || c.closed() || c.closing.finished && !c.closing.waiting || c.fall.begun() {
 		c.paths.failed(now, p.Attempt, false)
 		return 0
 	}
@@ -283,7 +283,7 @@ func (c *Conn) checkJoining(now time.Duration) {
 // checkUnconfirmed gives up a connection whose client does not prove that it got our key: somebody may
 // have sent another's first message again.
 func (c *Conn) checkUnconfirmed(now time.Duration) {
-	if c.fall.reason != extapi.FallbackNone || len(c.flows) == 0 {
+	if c.fall.begun() || len(c.flows) == 0 {
 		return
 	}
 	if at := c.id.born + joinConfirm; at > now {
@@ -312,6 +312,9 @@ func (c *Conn) HandleFIN(now time.Duration, id PathID) {
 		if !s.open() {
 			return
 		}
+	}
+	if c.fall.agreed() && !c.rcv.finSeen {
+		c.fallBack(now, c.fall.reason)
 	}
 	if c.fall.infinite { // without DATA_FINs the FIN ends the stream, as in TCP
 		c.rcv.finSeen = true
@@ -452,7 +455,7 @@ func (c *Conn) checkNoPath(now time.Duration) {
 	if c.closed() || c.closing.done() || c.noPath != 0 {
 		return
 	}
-	if c.cfg.NoPathTimeout < 0 || c.fall.reason != extapi.FallbackNone || !c.established {
+	if c.cfg.NoPathTimeout < 0 || c.fall.begun() || !c.established {
 		// Before both sides are known to have both keys no join can bring a subflow.
 		c.fail(now, c.lastPathError())
 		return
@@ -463,7 +466,7 @@ func (c *Conn) checkNoPath(now time.Duration) {
 
 // lastPathError says why the connection has no path.
 func (c *Conn) lastPathError() error {
-	if c.fall.reason != extapi.FallbackNone && c.lastErr != nil {
+	if c.fall.begun() && c.lastErr != nil {
 		return c.lastErr
 	}
 	return ErrNoPath

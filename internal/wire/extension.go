@@ -65,6 +65,7 @@ func (e *extension) Append(now time.Duration, o *tcp.Outgoing, dst []byte, budge
 	var a engine.Ack
 	if f.eng != nil {
 		a = f.eng.Advertise(now)
+		f.sig.fail.bound(now, &a)
 	}
 	if o.Len > 0 && o.Kind != tcp.KindPROBE {
 		f.dataSent = true

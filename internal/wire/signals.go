@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/mptcp-go/mptcp/engine"
+	"github.com/mptcp-go/mptcp/internal/seqnum"
 	"github.com/mptcp-go/mptcp/options"
 )
 
@@ -27,6 +28,14 @@ type mpFail struct {
 	option options.MPFail
 	wait   time.Duration // between repetitions
 	next   time.Duration // when it may leave
+	behind bool          // it has left with a DATA_ACK that ends where the data failed: the true one is to follow
+}
+
+// bound keeps the DATA_ACK that goes along with a complaint from covering what has failed.
+func (m *mpFail) bound(now time.Duration, a *engine.Ack) {
+	if m.set && !m.asked && now >= m.next {
+		a.DataAck = seqnum.Min(a.DataAck, m.option.DSN)
+	}
 }
 
 // put makes o what leaves next.
@@ -49,7 +58,7 @@ func (m *mpFail) append(now time.Duration, dst []byte, budget int) []byte {
 	}
 	from := len(dst)
 	if dst = fit(dst, m.option, budget); len(dst) > from {
-		m.set, m.next = !m.asked, now+m.wait
+		m.set, m.next, m.behind = !m.asked, now+m.wait, !m.asked
 	}
 	return dst
 }
@@ -146,6 +155,10 @@ func (f *Flow) more(now time.Duration) bool {
 	}
 	f.fin.set = f.fin.set && !f.eng.FellBack()
 	switch {
+	case f.sig.fail.behind:
+		f.sig.fail.behind = false
+		f.c.AckNow(now)
+		return true
 	case f.fin.set:
 		f.c.AckNow(now)
 		return true

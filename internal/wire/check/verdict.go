@@ -183,13 +183,13 @@ func (v *verdict) data() {
 	c := v.total()
 	strips := "Have the firewall or proxy pass TCP option 30 in all segments, not in SYNs alone. The connection goes on as plain TCP."
 	switch {
-	case c.DataAcked > 0 && c.DataAcked >= c.DataSent:
+	case c.DataAcked > 0 && c.DataAcked >= c.DataSent && !c.FailReceived: // else what was changed is DATA_ACKed too
 		says := ""
 		if c.Sent == 0 {
 			says = "the end of the connection was acknowledged; no data was sent"
 		}
 		v.add(CheckData, OK, says, "")
-	case c.FailReceived || c.FailSent || v.summed():
+	case v.changed():
 		v.add(CheckData, Note, "the connection fell back to plain TCP, since the payload had changed", "")
 	case c.DataAcked > 0:
 		v.add(CheckData, Failed, fmt.Sprintf("DATA_ACKs ended at byte %d of %d: options vanish after a while, or a proxy takes data that it does not deliver",

@@ -104,7 +104,13 @@ func (v *verdict) altered() bool {
 		return false
 	}
 	c := v.total()
-	return c.Option && (c.FailSent || c.FailReceived || v.summed() || c.DataAcked > 0 && c.Lagged > 0)
+	return c.Option && (v.changed() || c.DataAcked > 0 && c.Lagged > 0)
+}
+
+// changed says that the payload was found to be another than was sent: the connection has fallen back.
+func (v *verdict) changed() bool {
+	c := v.total()
+	return c.FailSent || c.FailReceived || v.summed()
 }
 
 // options looks at the other options of TCP.
@@ -134,7 +140,7 @@ func (v *verdict) answers() {
 	}
 	c := v.total()
 	switch multipath := c.Option && c.DataAcked > 0; {
-	case multipath && c.Lagged > 0:
+	case multipath && c.Lagged > 0 && !v.changed():
 		v.add(CheckAnswers, Failed, fmt.Sprintf("%d acknowledgments of our data came without DATA_ACK, though others have one: a proxy acknowledges data before the server has it", c.Lagged),
 			"What such a proxy has acknowledged and then loses is sent again over other paths; switch it off if it can be.")
 	case c.Broken && c.Reason < 0 && c.Option:
