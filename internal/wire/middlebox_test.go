@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -328,6 +329,36 @@ func TestPayloadChanged(t *testing.T) {
 			require.Equal(t, extapi.FallbackNone, w.server.eng.Info().Fallback)
 		}
 	}
+}
+
+// MP_FAIL finds its way beside data whose options leave it no room, and nothing is lost or doubled in either direction.
+func TestFailIsToldBesideData(t *testing.T) {
+	w, r := one(t, 14, func(h *host) { h.offer.Checksum = h.client })
+	var changed, heard time.Duration
+	r.box = func(up bool, s packet.Segment) []packet.Segment {
+		if up && changed == 0 && w.now > 300*time.Millisecond && len(s.Payload) > 100 {
+			changed = w.now
+			s.Payload = append([]byte(nil), s.Payload...)
+			s.Payload[50] ^= 0x20
+		}
+		var o received
+		if o.parse(s.Options); !up && heard == 0 && slices.ContainsFunc(o.signals, func(o options.Option) bool { _, ok := o.(options.MPFail); return ok }) {
+			heard = w.now
+			require.LessOrEqual(t, int64(o.dss.DataAck-o.signals[0].(options.MPFail).DSN), int64(0), "what has failed is not acknowledged along with it")
+		}
+		return pass(s)
+	}
+	for _, h := range []*host{w.client, w.server} {
+		h.out, h.fin = pattern(4<<20), true
+	}
+	w.dial()
+	require.True(t, w.run(time.Minute, func() bool { return w.client.eof && w.server.eof }))
+	require.NotZero(t, changed)
+	require.NotZero(t, heard)
+	require.Less(t, heard-changed, 100*time.Millisecond)
+	require.Equal(t, 4<<20, w.client.in.Len())
+	require.Equal(t, 4<<20, w.server.in.Len())
+	require.Equal(t, pattern(4<<20), w.client.in.Bytes())
 }
 
 // M20: whatever is sent again, and however it is cut, one sequence number stands for one byte.
