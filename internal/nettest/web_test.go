@@ -168,6 +168,7 @@ func (a *actor) talk() (fetch, error) {
 		return f, err
 	}
 	defer nc.Close()
+	a.enter(nc)
 	nc.SetDeadline(began.Add(8 * time.Second))
 	in := bufio.NewReader(nc)
 	for _, step := range [][2]string{{"", greeting}, {"QUIT\r\n", "221 bye\r\n"}} {

@@ -2,6 +2,7 @@ package nettest
 
 import (
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -9,7 +10,23 @@ import (
 
 	"github.com/mptcp-go/mptcp/extapi"
 	"github.com/mptcp-go/mptcp/internal/onpath"
+	"github.com/mptcp-go/mptcp/internal/wire/packet"
 )
+
+// unseen matches payload that was not sent before: a copy is dropped by TCP, whatever it says.
+func unseen() onpath.Match {
+	var end uint32
+	begun := false
+	return func(p []byte, _ onpath.Dir) bool {
+		s, err := packet.Parse(p)
+		next := s.Seq + uint32(len(s.Payload))
+		if err != nil || len(s.Payload) == 0 || begun && int32(next-end) <= 0 {
+			return false
+		}
+		begun, end = true, next
+		return true
+	}
+}
 
 // damaged is a payload that changes on the way, in a direction, with checksums on.
 func damaged(path *valve, d onpath.Dir, paths int) scenario {
@@ -17,6 +34,13 @@ func damaged(path *valve, d onpath.Dir, paths int) scenario {
 		s.sums = true
 		j := trickle
 		j.Damaged = paths == 1
+		var on atomic.Bool
+		which := onpath.And(unseen(), func([]byte, onpath.Dir) bool { return on.Load() })
+		if paths == 1 {
+			which = onpath.And(which, onpath.Nth(1))
+		}
+		path.set(onpath.Only(d, onpath.Flip(which)))
+		s.undo = append(s.undo, func() { path.set(nil) })
 		var p pair
 		if paths == 1 {
 			server, client := s.ends("c1")
@@ -28,12 +52,7 @@ func damaged(path *valve, d onpath.Dir, paths int) scenario {
 			s.await("MPPrioRx", 1)
 			s.carrying("c1")
 		}
-		which := onpath.IsData
-		if paths == 1 {
-			which = onpath.And(which, onpath.Nth(1))
-		}
-		path.set(onpath.Only(d, onpath.Flip(which)))
-		s.undo = append(s.undo, func() { path.set(nil) })
+		on.Store(true)
 		weDetect := (s.ours == "s") == (d == onpath.Forward)
 		our := s.our(p)
 		if paths == 2 {
