@@ -38,18 +38,22 @@ func (v *valve) set(box onpath.Element) {
 }
 
 // newEmulatedStage makes a stage whose two IPv4 paths are emulated: what the router of another stage can't do to packets, a
-// middlebox of onpath does.
-func newEmulatedStage(t *testing.T, ours string) (s *stage, paths [2]*valve) {
+// middlebox of onpath does. Paths without a link neither delay nor limit.
+func newEmulatedStage(t *testing.T, ours string, links ...onpath.LinkConfig) (s *stage, paths [2]*valve) {
 	needKernelMPTCP(t)
 	need(t, "tcpdump", "tshark")
 	l := newLab(t, "c", "s")
 	for i := range paths {
 		paths[i] = &valve{}
+		elements := []onpath.Element{paths[i]}
+		if i < len(links) {
+			elements = append(elements, onpath.NewLink(links[i], nil))
+		}
 		n, near, far := i+1, clientIP(i+1), serverIP(i+1)
 		emulated, err := netlab.Start(netlab.Config{
 			Near:     netlab.End{Namespace: l.prefix + "c", Name: fmt.Sprintf("c%d", n), Addrs: []netip.Prefix{netip.PrefixFrom(near, 24)}},
 			Far:      netlab.End{Namespace: l.prefix + "s", Name: fmt.Sprintf("s%d", n), Addrs: []netip.Prefix{netip.PrefixFrom(far, 24)}, Routes: []netip.Prefix{netip.PrefixFrom(near, 24).Masked()}},
-			Elements: []onpath.Element{paths[i]},
+			Elements: elements,
 		})
 		require.NoError(t, err)
 		t.Cleanup(func() { _ = emulated.Close() }) // before that of the namespaces
