@@ -72,6 +72,7 @@ type job struct {
 	// joins only while neither end has closed its direction.
 	Hold bool
 
+	Preface int           // blanks before the job: what the client writes first is longer than a segment
 	Nap     time.Duration // a receiver's, before it reads on
 	Damaged bool          // wrong bytes are expected, and counted
 }

@@ -2,6 +2,7 @@ package nettest
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -244,6 +245,7 @@ func (a *actor) client() error {
 	if err != nil {
 		return err
 	}
+	line = append(bytes.Repeat([]byte(" "), a.Job.Preface), line...)
 	if _, err := nc.Write(append(line, '\n')); err != nil {
 		return err
 	}
