@@ -31,6 +31,7 @@ var roles = map[string]func(*actor) error{
 	"mute":    (*actor).mute,    // a server that never answers
 	"caller":  (*actor).caller,  // and its client, which only connects
 	"flooder": (*actor).flooder, // sends SYNs
+	"prober":  (*actor).prober,  // sends some and tells what comes back
 }
 
 // actor is a program as it sees itself.
