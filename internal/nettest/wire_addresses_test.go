@@ -293,3 +293,28 @@ func TestNamespaceWireJoinsRefused(t *testing.T) {
 		}},
 	}, reset)
 }
+
+// Our listener's policy has a limit too, and four subflows beyond it are taken for those that are to take others' places.
+func TestNamespaceWireListenerRefusesJoins(t *testing.T) {
+	s := newStage(t, "s", 6)
+	s.scenes(t, []scenario{{"more joins than our policy takes", func(t *testing.T, s *stage) {
+		s.box(`tcp flags & rst == rst tcp option mptcp subtype 8 counter comment "refusals"`)
+		s.do("c", "ip mptcp limits set subflow 8")
+		for i := 2; i <= 6; i++ {
+			s.endpoint(i, clientIP(i), fmt.Sprintf("dev c%d subflow", i))
+		}
+		server := ourListener()
+		server.Paths.MaxSubflows = 1
+		p := s.connect(server, kernelEnd, serverIP(1), trickle)
+		s.eventually(5*time.Second, "a refusal", func() bool { return s.count("refusals") > 0 })
+		s.subflows(p.server, 5)
+		s.flowing(true, interfaces(6)...)
+		s.flowing(false, interfaces(6)...)
+		require.Len(t, p.server.state().Subflows, 5)
+		s.requireCounted(map[string]int{"MPJoinSynTx": 5, "MPJoinSynAckRx": 4})
+		require.Equal(t, 1, s.count("refusals"))
+		p.stop()
+	}}}, reset)
+	const reason = "tcp.options.mptcp.rst_reason"
+	require.Equal(t, "0x03", strings.TrimSpace(s.captured.tshark("-Y", s.captured.from()+" && tcp.flags.reset==1 && "+reason, "-T", "fields", "-e", reason)))
+}

@@ -44,8 +44,8 @@ func (s *stage) meet(j job) pair {
 	joined := "MPJoinAckRx"
 	if s.ours == "s" {
 		joined = "MPJoinSynAckRx"
-		s.endpoint(7, clientIP(2), "dev c2 subflow")
 	}
+	s.second()
 	server, client := s.ends("c1", "c2")
 	p := s.connect(server, client, serverIP(1), j)
 	s.await(joined, 1)

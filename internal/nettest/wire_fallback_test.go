@@ -71,48 +71,73 @@ func TestNamespaceWireFallback(t *testing.T) {
 	})
 }
 
-// joinLost is a join of our dialer that a middlebox spoils: the connection goes on over its first path.
-func joinLost(name, rule string, check func(t *testing.T, s *stage)) scenario {
+// second makes the kernel's dialer join over the second path; ours does so by itself.
+func (s *stage) second() {
+	if s.ours == "s" {
+		s.endpoint(7, clientIP(2), "dev c2 subflow")
+	}
+}
+
+// joinLost is a join that a middlebox spoils: the connection goes on over its first path. counted are the kernel's counters, as
+// a server and as a client.
+func joinLost(name, rule string, counted map[string]map[string]int) scenario {
 	return scenario{name, func(t *testing.T, s *stage) {
 		s.box("iifname rc2 "+rule, "iifname rc2 tcp flags & syn == syn counter comment \"joins\"")
-		p := s.connect(kernelEnd, ourDialer("c1", "c2"), serverIP(1), trickle)
+		s.second()
+		server, client := s.ends("c1", "c2")
+		p := s.connect(server, client, serverIP(1), trickle)
 		s.eventually(5*time.Second, "a join is tried", func() bool { return s.count("joins") > 0 })
 		s.carrying("c1")
-		check(t, s)
-		require.Len(t, p.client.state().Subflows, 1)
-		p.stop()
+		got := s.counted()
+		for name, n := range counted[s.theirs] {
+			require.Equal(t, n, got[name], "the kernel's %s; all: %s", name, nonzero(got))
+		}
+		list, _, _ := s.our(p).look()
+		for _, r := range list {
+			require.False(t, r.Event == "subflow_established" && r.Subflows[0].ID != 1, "%v", r)
+		}
+		c, srv := p.stop()
+		our, _ := s.outcome(c, srv)
+		require.Equal(t, extapi.FallbackNone, our.Info.Fallback)
 	}}
 }
 
-// Joins of our dialer that middleboxes spoil, or nearly.
+// Joins that middleboxes spoil, or nearly.
 func TestNamespaceWireJoinsSpoilt(t *testing.T) {
-	newStage(t, "c", 2).scenes(t, []scenario{
-		joinLost("the option is taken off the SYN", "tcp flags & (syn | ack) == syn reset tcp option mptcp", func(t *testing.T, s *stage) {
-			s.requireCounted(map[string]int{"MPJoinSynRx": 0, "MPJoinAckRx": 0})
-		}),
-		joinLost("the option is taken off the third message", "tcp flags & syn == 0 reset tcp option mptcp", func(t *testing.T, s *stage) {
-			got := s.counted()
-			require.Zero(t, got["MPJoinAckRx"], nonzero(got))
-		}),
-		{"the third message is lost twice", func(t *testing.T, s *stage) {
-			s.box("iifname rc2 tcp flags & (syn | rst | ack) == ack tcp option mptcp subtype 1 quota until 160 bytes drop")
-			p := s.connect(kernelEnd, ourDialer("c1", "c2"), serverIP(1), trickle)
-			s.await("MPJoinAckRx", 1)
-			p.client.say("backup 1")
-			s.carrying("c2")
-			s.requireCounted(map[string]int{"MPJoinAckRx": 1})
-			p.stop()
-		}},
-		{"the kernel answers SYNs with cookies", func(t *testing.T, s *stage) {
-			s.sysctl("net.ipv4.tcp_syncookies", "2", "1")
-			p := s.connect(kernelEnd, ourDialer("c1", "c2"), serverIP(1), trickle)
-			s.await("MPJoinAckRx", 1)
-			p.client.say("backup 1")
-			s.carrying("c2")
-			s.requireCounted(map[string]int{"MPCapableACKRX": 1, "MPJoinAckRx": 1})
-			p.stop()
-		}},
-	}, reset)
+	for _, ours := range []string{"c", "s"} {
+		t.Run("ours is "+ours, func(t *testing.T) {
+			list := []scenario{
+				joinLost("the option is taken off the SYN", "tcp flags & (syn | ack) == syn reset tcp option mptcp", map[string]map[string]int{
+					"s": {"MPJoinSynRx": 0, "MPJoinAckRx": 0}, "c": {"MPJoinSynTx": 1, "MPJoinSynAckRx": 0},
+				}),
+				joinLost("the option is taken off the third message", "tcp flags & syn == 0 reset tcp option mptcp", map[string]map[string]int{
+					"s": {"MPJoinAckRx": 0}, "c": {"MPJoinSynAckRx": 1},
+				}),
+				{"the third message is lost twice", func(t *testing.T, s *stage) {
+					s.box("iifname rc2 tcp flags & (syn | rst | ack) == ack tcp option mptcp subtype 1 counter comment \"thirds\"",
+						"iifname rc2 tcp flags & (syn | rst | ack) == ack tcp option mptcp subtype 1 quota until 160 bytes drop")
+					p := s.meet(trickle)
+					s.subflows(s.our(p), 2)
+					require.GreaterOrEqual(t, s.count("thirds"), 3)
+					s.our(p).say("backup 1")
+					s.carrying("c2")
+					s.requireCounted(map[string]int{map[string]string{"c": "MPJoinAckRx", "s": "MPJoinSynAckRx"}[s.ours]: 1})
+					p.stop()
+				}},
+			}
+			if ours == "c" {
+				list = append(list, scenario{"the kernel answers SYNs with cookies", func(t *testing.T, s *stage) {
+					s.sysctl("net.ipv4.tcp_syncookies", "2", "1")
+					p := s.meet(trickle)
+					p.client.say("backup 1")
+					s.carrying("c2")
+					s.requireCounted(map[string]int{"MPCapableACKRX": 1, "MPJoinAckRx": 1})
+					p.stop()
+				}})
+			}
+			newStage(t, ours, 2).scenes(t, list, reset)
+		})
+	}
 }
 
 // stripped is a path that loses the option under way: alone it goes on as plain TCP, one of two is left.

@@ -66,9 +66,7 @@ func joinForged(path *valve, name string, which onpath.Match, server bool, count
 		f.reason.Store(-1)
 		path.set(f)
 		s.undo = append(s.undo, func() { path.set(nil) })
-		if s.ours == "s" {
-			s.endpoint(7, clientIP(2), "dev c2 subflow")
-		}
+		s.second()
 		list, client := s.ends("c1", "c2")
 		p := s.connect(list, client, serverIP(1), trickle)
 		s.eventually(5*time.Second, "a RST", func() bool { return f.reason.Load() >= 0 })
