@@ -22,6 +22,8 @@ type capture struct {
 	file string
 	cmd  *exec.Cmd
 	errs bytes.Buffer
+
+	began time.Time
 }
 
 // capture begins to record.
@@ -32,6 +34,7 @@ func (l *lab) capture(ns string) *capture {
 	c.cmd = l.command(ns, "timeout", "-s", "INT", "120", "tcpdump", "-i", "any", "-y", "LINUX_SLL2", "-s", "0", "-B", "65536", "-U", "-w", c.file, "tcp")
 	c.cmd.Stderr = &c.errs
 	require.NoError(l.t, c.cmd.Start())
+	c.began = time.Now()
 	l.t.Cleanup(c.stop)
 	l.eventually(5*time.Second, "tcpdump listens", func() bool {
 		fi, err := os.Stat(c.file)
@@ -45,7 +48,8 @@ func (c *capture) stop() {
 	if c.cmd.ProcessState != nil {
 		return
 	}
-	time.Sleep(200 * time.Millisecond) // tcpdump reads the kernel's buffer in blocks
+	// tcpdump reads the kernel's buffer in blocks, each of which it gets when it is full or a second old.
+	time.Sleep(max(200*time.Millisecond, 1200*time.Millisecond-time.Since(c.began)))
 	_ = c.cmd.Process.Signal(syscall.SIGINT)
 	_ = c.cmd.Wait() // a signal ends it, which is no failure
 }

@@ -185,6 +185,16 @@ func TestNamespaceWireWeAnnounce(t *testing.T) {
 	second := netip.AddrPortFrom(serverIP(2), 0)
 	newStage(t, "s", 2).scenes(t, []scenario{
 		weAnnounce(4, 4), weAnnounce(6, 6), weAnnounce(6, 4),
+		{"an address with a port, which the router leads to ours", func(t *testing.T, s *stage) {
+			s.feed("r", "nft -f -", "table ip lead { chain lead { type nat hook prerouting priority -100; tcp dport 7003 dnat to :7000; }\n}\n")
+			s.undo = append(s.undo, func() { s.do("r", "nft delete table ip lead") })
+			p := s.connect(ourListener(netip.AddrPortFrom(serverIP(2), 7003)), kernelEnd, serverIP(1), trickle)
+			s.await("MPJoinSynAckRx", 1)
+			s.requireCounted(map[string]int{"AddAddr": 1, "PortAdd": 1, "EchoAddTx": 1, "MPJoinSynTx": 1, "MPJoinSynAckRx": 1})
+			require.Equal(t, at(serverIP(2)), s.subflows(p.server, 2)[1].Local.String())
+			s.proves(p, p.server, "s2")
+			p.stop()
+		}},
 		{"IPv6 to a dialer with an IPv4 socket", func(t *testing.T, s *stage) {
 			p := s.connect(ourListener(netip.AddrPortFrom(serverIP6(2), 0)), kernelEnd, serverIP(1), trickle)
 			s.await("EchoAddTx", 1)
