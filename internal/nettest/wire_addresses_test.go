@@ -4,12 +4,15 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/mptcp-go/mptcp/extapi"
+	"github.com/mptcp-go/mptcp/internal/onpath"
+	"github.com/mptcp-go/mptcp/options"
 )
 
 // endpoint tells the kernel's path manager of an address.
@@ -327,4 +330,23 @@ func TestNamespaceWireListenerRefusesJoins(t *testing.T) {
 	}}}, reset)
 	const reason = "tcp.options.mptcp.rst_reason"
 	require.Equal(t, "0x03", strings.TrimSpace(s.captured.tshark("-Y", s.captured.from()+" && tcp.flags.reset==1 && "+reason, "-T", "fields", "-e", reason)))
+}
+
+// Our echo of the kernel's address gets lost: the kernel may announce it again, and we join once.
+func TestNamespaceWireEchoLost(t *testing.T) {
+	s, paths := newEmulatedStage(t, "c")
+	s.scenes(t, []scenario{{"our echo gets lost", func(t *testing.T, s *stage) {
+		var lost atomic.Int32
+		echo := onpath.OfSubtype(options.SubAddAddr)
+		paths[0].set(onpath.Strip(onpath.And(onpath.Going(onpath.Forward), onpath.Carries(echo), func([]byte, onpath.Dir) bool { lost.Add(1); return true }), echo))
+		s.endpoint(5, serverIP(2), "signal")
+		s.sysctl("net.mptcp.add_addr_timeout", "1", "120")
+		p := s.connect(kernelEnd, ourDialer("c1"), serverIP(1), trickle)
+		s.await("MPJoinAckRx", 1)
+		s.eventually(5*time.Second, "the kernel announces again", func() bool { return s.counted()["AddAddrTx"] >= 2 && lost.Load() >= 2 })
+		s.flowing(true, "c1")
+		s.requireCounted(map[string]int{"EchoAdd": 0, "MPJoinSynRx": 1, "MPJoinAckRx": 1})
+		s.subflows(p.client, 2)
+		p.stop()
+	}}})
 }
