@@ -13,7 +13,7 @@ import (
 )
 
 // coverageTables map sections of an RFC to code and tests.
-var coverageTables = []string{"docs/rfc8684.md", "docs/rfc6897.md"}
+var coverageTables = []string{"docs/rfc8684.md", "docs/rfc6897.md", "docs/interop.md"}
 
 // symbols is everything that a table may name: "Sym", "Type.Member", "pkg.Sym", "pkg.Type.Member",
 // "dir.Sym" and "dir.Type.Member".
