@@ -11,16 +11,20 @@ import (
 	"github.com/mptcp-go/mptcp/internal/wire/packet"
 )
 
-// farewells loses the first acknowledgment of each end's FIN, and counts RSTs.
+// farewells loses the first acknowledgment of each end's FIN, and counts the RSTs of ours before both FINs are acknowledged
+// (after that a late copy may well be answered with one) or have had the time for it.
 type farewells struct {
+	ours        onpath.Dir // of our segments
 	mu          sync.Mutex
-	fin         [2]bool   // a FIN has passed, by direction
-	end         [2]uint32 // behind it
+	fin         [2]bool       // a FIN has passed, by direction
+	end         [2]uint32     // behind it
+	first       time.Duration // when the first FIN passed
+	acked       [2]bool
 	lost, reset int
 }
 
 // Process implements onpath.Element.
-func (f *farewells) Process(_ time.Duration, p []byte, d onpath.Dir, emit onpath.Emit) {
+func (f *farewells) Process(now time.Duration, p []byte, d onpath.Dir, emit onpath.Emit) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s, err := packet.Parse(p)
@@ -28,13 +32,19 @@ func (f *farewells) Process(_ time.Duration, p []byte, d onpath.Dir, emit onpath
 		emit(p, d)
 		return
 	}
-	if s.Flags.Has(packet.RST) {
+	if s.Flags.Has(packet.RST) && d == f.ours && f.acked != [2]bool{true, true} && (f.first == 0 || now-f.first < 1500*time.Millisecond) {
 		f.reset++
 	}
 	if other := d.Reverse(); f.fin[other] && s.Ack == f.end[other] && !s.Flags.Has(packet.FIN) {
 		f.fin[other] = false
 		f.lost++
 		return
+	}
+	if other := d.Reverse(); f.end[other] != 0 && s.Ack == f.end[other] {
+		f.acked[other] = true
+	}
+	if s.Flags.Has(packet.FIN) && f.first == 0 {
+		f.first = now
 	}
 	if s.Flags.Has(packet.FIN) && f.end[d] == 0 {
 		f.fin[d], f.end[d] = true, s.Seq+uint32(len(s.Payload))+1
@@ -57,7 +67,10 @@ func TestNamespaceWireLastAckLost(t *testing.T) {
 				{"the server is last", job{Down: true, Bytes: 64 * kib}}, {"the client is last", job{Up: true, Bytes: 64 * kib}},
 			} {
 				list = append(list, scenario{tc.name, func(t *testing.T, s *stage) {
-					f := &farewells{}
+					f := &farewells{ours: onpath.Forward}
+					if s.ours == "s" {
+						f.ours = onpath.Back
+					}
 					paths[0].set(f)
 					s.undo = append(s.undo, func() { paths[0].set(nil) })
 					server, client := s.ends("c1")
