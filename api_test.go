@@ -92,6 +92,8 @@ var (
 	_ func(*mptcp.Transport, context.Context) error                                       = (*mptcp.Transport).Shutdown
 	_ func(*mptcp.Transport) error                                                        = (*mptcp.Transport).Close
 	_ func(*mptcp.Transport) mptcp.Capabilities                                           = (*mptcp.Transport).Capabilities
+	_ func(*mptcp.Transport) extapi.Counters                                              = (*mptcp.Transport).Counters
+	_ func(*mptcp.Listener) extapi.ListenCounters                                         = (*mptcp.Listener).Counters
 	_ func(*mptcp.Transport) []extapi.ConnInfo                                            = (*mptcp.Transport).Conns
 	_ func(*mptcp.Transport, extapi.ConnID) (*mptcp.Conn, bool)                           = (*mptcp.Transport).Conn
 	_ func(*mptcp.Transport) []extapi.Candidate                                           = (*mptcp.Transport).Addrs

@@ -82,6 +82,7 @@ type shared struct {
 
 	wireMu     sync.Mutex
 	wire       *stack.Stack // our own TCP, made at first use
+	link       *rawip.Link  // below it
 	super      rawip.SuperMode
 	capture    func(time.Time, bool, []byte)
 	blackholes blackholes

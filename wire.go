@@ -63,7 +63,9 @@ func (s *shared) userspace() (*stack.Stack, error) {
 	epoch := time.Now()
 	clock := func() time.Duration { return time.Since(epoch) }
 	open := func(ls link.Stack) (link.Link, error) {
-		return rawip.Open(rawip.Config{Clock: clock, Super: s.super}, ls)
+		l, err := rawip.Open(rawip.Config{Clock: clock, Super: s.super}, ls)
+		s.link = l
+		return l, err
 	}
 	if s.capture != nil {
 		open = link.Watched(clock, capturing(epoch, s.capture), open)

@@ -198,7 +198,7 @@ func (c *Conn) end(now time.Duration, err error) {
 		s.state = extapi.StateClosed
 		s.rx.drop()
 		c.addLog(s)
-		c.event(extapi.SubflowClosed{Info: c.subflowInfo(s), Err: s.err})
+		c.event(extapi.SubflowClosed{Info: c.counted(s), Err: s.err})
 	}
 	c.flows, c.slots = nil, 0
 	c.snd.drop()

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/mptcp-go/mptcp/extapi"
+	"github.com/mptcp-go/mptcp/internal/mib"
 	"github.com/mptcp-go/mptcp/scheduler"
 )
 
@@ -29,8 +30,9 @@ type Config struct {
 	IdlePathTimeout time.Duration // 0: keep; <0: close idle extra subflows at once
 	NoPathTimeout   time.Duration // <0: fail at once
 	CloseTimeout    time.Duration
-	Loopback        bool // the first subflow is on loopback
-	Tracing         bool // produce the per-chunk events too
+	Counters        *mib.Table // where the connection counts; nil: nowhere
+	Loopback        bool       // the first subflow is on loopback
+	Tracing         bool       // produce the per-chunk events too
 }
 
 // Memory is the budget of bytes that connections share.

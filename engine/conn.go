@@ -197,9 +197,18 @@ func (c *Conn) Subflows(now time.Duration) []extapi.SubflowInfo {
 	l := make([]extapi.SubflowInfo, 0, len(c.flows))
 	for _, s := range c.flows {
 		s.stats = s.f.Stats(now)
-		l = append(l, c.subflowInfo(s))
+		l = append(l, c.counted(s))
 	}
 	return l
+}
+
+// counted is subflowInfo with TCP's counters, where they are ours.
+func (c *Conn) counted(s *subflow) extapi.SubflowInfo {
+	i := c.subflowInfo(s)
+	if f, ok := s.f.(interface{ Counters() *extapi.TCPCounters }); ok {
+		i.TCP = f.Counters()
+	}
+	return i
 }
 
 func (c *Conn) subflowInfo(s *subflow) extapi.SubflowInfo {

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/mptcp-go/mptcp/extapi"
+	"github.com/mptcp-go/mptcp/internal/mib"
 	"github.com/mptcp-go/mptcp/options"
 )
 
@@ -51,6 +52,7 @@ func (c *Conn) stripped(now time.Duration, s *subflow) {
 	if !c.established && !c.cfg.Client {
 		reason = extapi.FallbackThirdAck
 	}
+	c.cfg.Counters.Count(mib.DssFallback)
 	c.goPlain(now, s, reason)
 }
 
@@ -217,13 +219,16 @@ func (c *Conn) closePlain(now time.Duration) {
 func (c *Conn) checksumFailed(now time.Duration, s *subflow, dsn uint64) {
 	err := &ProtocolError{Section: "RFC 8684 section 3.7", Detail: "DSS checksum does not match: something on the path changes the data"}
 	single := len(c.flows) == 1 && s.p.Initial && s.open() && c.contiguous() && s.p.Carrier != extapi.CarrierStream
+	c.cfg.Counters.Count(mib.DataCsumErr)
 	if s.open() {
 		s.f.Signal(now, options.MPFail{DSN: dsn})
 	}
 	if !single {
+		c.cfg.Counters.Count(mib.DSSCorruptionReset)
 		c.abortFlow(now, s, ResetMiddlebox, err)
 		return
 	}
+	c.cfg.Counters.Count(mib.DSSCorruptionFallback)
 	c.fall.failSent = true
 	s.rx.setInfinite(dsn)
 	c.beginFallback(now, extapi.FallbackChecksum)

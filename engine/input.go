@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/mptcp-go/mptcp/extapi"
+	"github.com/mptcp-go/mptcp/internal/mib"
 	"github.com/mptcp-go/mptcp/internal/pool"
 	"github.com/mptcp-go/mptcp/internal/seqnum"
 	"github.com/mptcp-go/mptcp/options"
@@ -119,6 +120,7 @@ func (c *Conn) takeMapping(now time.Duration, s *subflow, d *options.DSS) {
 		return
 	}
 	if err := s.rx.add(dsn, d); err != nil {
+		c.cfg.Counters.Count(mib.DSSNotMatching)
 		c.abortFlow(now, s, ResetProtocol, err)
 		return
 	}
@@ -136,6 +138,7 @@ func (c *Conn) inWindow(dsn, n uint64) bool {
 
 // takeInfinite takes an infinite mapping: the peer falls back (RFC 8684 section 3.7).
 func (c *Conn) takeInfinite(now time.Duration, s *subflow, dsn uint64, d *options.DSS) {
+	c.cfg.Counters.Count(mib.InfiniteMapRx)
 	if len(c.flows) > 1 || !s.p.Initial || s.p.Carrier == extapi.CarrierStream {
 		c.abortFlow(now, s, ResetMiddlebox, &ProtocolError{Section: "RFC 8684 section 3.7", Detail: "infinite mapping with more than one subflow, or on a carrier that never falls back"})
 		return

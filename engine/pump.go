@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/mptcp-go/mptcp/extapi"
+	"github.com/mptcp-go/mptcp/internal/mib"
 	"github.com/mptcp-go/mptcp/internal/pool"
 	"github.com/mptcp-go/mptcp/internal/seqnum"
 	"github.com/mptcp-go/mptcp/scheduler"
@@ -288,6 +289,7 @@ func (c *Conn) resend(now time.Duration, s *subflow, seg *segment) {
 	}
 	seg.sentAt = now
 	c.fall.twice = true
+	c.cfg.Counters.Count(mib.MPTCPRetrans)
 	c.give(now, s, seg, c.snd.ref(seg.dsn, seg.n))
 	if seg.lost {
 		seg.lost, seg.overdue = false, false

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/mptcp-go/mptcp/extapi"
+	"github.com/mptcp-go/mptcp/internal/mib"
 	"github.com/mptcp-go/mptcp/internal/pool"
 )
 
@@ -23,6 +24,7 @@ type receiver struct {
 	discard   bool   // CloseRead: what arrives is acknowledged and dropped
 	unbounded bool   // after a fallback TCP alone keeps the window
 	lostData  bool   // data was dropped that the application never read
+	count     *mib.Table
 
 	fin      uint64 // data sequence number of the peer's DATA_FIN
 	finKnown bool
@@ -33,6 +35,7 @@ type receiver struct {
 func (r *receiver) begin(first uint64, cfg Config) {
 	r.q.init(first, cfg.Memory)
 	r.q.discard = r.discard
+	r.count = cfg.Counters
 	r.q.store.most = cfg.RecvBuffer / shortPiece
 	r.win.init(int64(cfg.RecvBuffer), cfg.Memory)
 	r.win.start(first, initialWindow)
@@ -42,14 +45,22 @@ func (r *receiver) begin(first uint64, cfg Config) {
 // window is dropped, and not DATA_ACKed (RFC 8684 section 3.8).
 func (r *receiver) insert(dsn uint64, p pool.Ref) (dup bool) {
 	if n := inWindow(dsn, p.Len(), r.win.rightEdge()); n < p.Len() && !r.unbounded {
+		r.count.Count(mib.NoDSSInWindow)
 		if n == 0 {
 			p.Release()
 			return false
 		}
 		p.B = p.B[:n]
 	}
-	end := dsn + uint64(p.Len())
-	fresh, old, _ := r.q.insert(dsn, p)
+	n := p.Len()
+	end := dsn + uint64(n)
+	fresh, old, dropped := r.q.insert(dsn, p)
+	if old > 0 {
+		r.count.Count(mib.DuplicateData)
+	}
+	if fresh == 0 && old+dropped < n {
+		r.count.Count(mib.OFOQueue)
+	}
 	if r.discard && fresh > 0 {
 		r.lostData = true
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/mptcp-go/mptcp/extapi"
+	"github.com/mptcp-go/mptcp/internal/mib"
 	"github.com/mptcp-go/mptcp/options"
 )
 
@@ -53,6 +54,7 @@ func (c *Conn) takeFastclose(now time.Duration, s *subflow, o options.Fastclose)
 		c.violation(s, "RFC 8684 section 3.5", "MP_FASTCLOSE with a wrong key")
 		return
 	}
+	c.cfg.Counters.Count(mib.MPFastcloseRx)
 	if c.closing.finished { // nothing is lost: the peer only hurries
 		c.fail(now, nil)
 		return
@@ -70,6 +72,7 @@ func (c *Conn) takePrio(now time.Duration, s *subflow, o options.MPPrio) {
 		s.prioSince, s.prios = now, 0
 	}
 	s.prios++
+	c.cfg.Counters.Count(mib.MPPrioRx)
 	if s.p.PeerBackup == o.Backup {
 		return
 	}
@@ -106,6 +109,7 @@ func (c *Conn) SetBackup(now time.Duration, id PathID, backup bool) error {
 // the option" (RFC 8684 section 3.4.1).
 func (c *Conn) takeAddAddr(now time.Duration, s *subflow, o options.AddAddr) {
 	if o.Echo {
+		c.cfg.Counters.Count(mib.EchoAdd)
 		c.addrs.handleEcho(o)
 		return
 	}
@@ -113,8 +117,13 @@ func (c *Conn) takeAddAddr(now time.Duration, s *subflow, o options.AddAddr) {
 		c.violation(s, "RFC 8684 section 3.4.1", "ADD_ADDR with a wrong HMAC")
 		return
 	}
+	c.cfg.Counters.Count(mib.AddAddr)
+	if o.HasPort {
+		c.cfg.Counters.Count(mib.PortAdd)
+	}
 	verdict := c.addrs.handleAdd(now, o, s.p.Remote.Port())
 	if !verdict.echoed() {
+		c.cfg.Counters.Count(mib.AddAddrDrop)
 		return
 	}
 	echo := o
@@ -137,8 +146,10 @@ func (c *Conn) takeRemoveAddr(now time.Duration, s *subflow, o options.RemoveAdd
 	for _, b := range o.IDs[:o.N] {
 		id := extapi.AddrID(b)
 		if !c.addrs.handleRemove(id) && !c.usesRemote(id) {
+			c.cfg.Counters.Count(mib.RmAddrDrop)
 			continue
 		}
+		c.cfg.Counters.Count(mib.RmAddr)
 		c.event(extapi.AddrRemoved{ID: id, Remote: true})
 		for _, x := range c.flows {
 			if x.p.RemoteID == id && x.open() && !x.p.Initial || x.p.Initial && id == 0 && x.open() {

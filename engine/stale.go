@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/mptcp-go/mptcp/extapi"
+	"github.com/mptcp-go/mptcp/internal/mib"
 	"github.com/mptcp-go/mptcp/internal/pool"
 )
 
@@ -178,6 +179,7 @@ func (c *Conn) observe(now time.Duration, s *subflow) {
 // fresh join, since its socket sits in back-off for long after the path has healed.
 func (c *Conn) stale(now time.Duration, s *subflow) {
 	s.state = extapi.StateStale
+	c.cfg.Counters.Count(mib.SubflowStale)
 	s.tx.looks = 0
 	c.sent.reassess(c.liveSlots())
 	c.fin.forget(s.id)
@@ -191,6 +193,7 @@ func (c *Conn) stale(now time.Duration, s *subflow) {
 // revive takes a stale flow back: it answers.
 func (c *Conn) revive(now time.Duration, s *subflow) {
 	s.state = extapi.StateActive
+	c.cfg.Counters.Count(mib.SubflowRecover)
 	s.tx.since = now
 	c.time.stall = 0 // it may be as far off as for stale ones
 	c.paths.recovered(now, s.id)
@@ -298,6 +301,7 @@ func (c *Conn) checkPersist(now time.Duration) {
 	case c.fall.agreed():
 		s.f.Probe(now) // to a peer that has fallen back meanwhile a byte sent twice would be two
 	case c.snd.una != c.snd.first:
+		c.cfg.Counters.Count(mib.WinProbe)
 		seg := segment{dsn: c.snd.una - 1, n: 1}
 		c.fall.twice = true
 		c.give(now, s, &seg, pool.Copy([]byte{c.snd.last}))

@@ -437,7 +437,7 @@ func (c *Conn) removeFlow(now time.Duration, s *subflow, orderly bool) {
 		c.paths.setRTT(s.id, s.stats.SRTT)
 		c.paths.lost(now, s.id, wasActive)
 	}
-	c.event(extapi.SubflowClosed{Info: c.subflowInfo(s), Err: s.err})
+	c.event(extapi.SubflowClosed{Info: c.counted(s), Err: s.err})
 	c.reack(now)
 	c.replan(now)
 	c.checkNoPath(now)

@@ -8,7 +8,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-const mib = 1 << 20
+const mebi = 1 << 20
 
 // newWindow is a window whose peer has been told where it stands.
 func newWindow(limit int64, mem Memory) *recvWindow {
@@ -21,8 +21,8 @@ func newWindow(limit int64, mem Memory) *recvWindow {
 
 func TestRFC8684Section334RightEdgeNeverShrinks(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		mem := &meter{limit: rapid.Int64Range(0, 2*mib).Draw(t, "memory")}
-		w := newWindow(rapid.Int64Range(0, 4*mib).Draw(t, "limit"), mem)
+		mem := &meter{limit: rapid.Int64Range(0, 2*mebi).Draw(t, "memory")}
+		w := newWindow(rapid.Int64Range(0, 4*mebi).Draw(t, "limit"), mem)
 		next, buffered, now := uint64(1), 0, time.Duration(0)
 		edge := w.rightEdge()
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
@@ -37,7 +37,7 @@ func TestRFC8684Section334RightEdgeNeverShrinks(t *testing.T) {
 				buffered -= n
 				w.consumed(now, n, time.Duration(rapid.IntRange(0, 80).Draw(t, "rtt"))*time.Millisecond)
 			case 2:
-				w.setLimit(rapid.Int64Range(0, 4*mib).Draw(t, "newLimit"))
+				w.setLimit(rapid.Int64Range(0, 4*mebi).Draw(t, "newLimit"))
 			default:
 				window := w.advertise(next, buffered)
 				require.Equal(t, window, int64(w.rightEdge()-next))
@@ -77,16 +77,16 @@ func TestShouldAck(t *testing.T) {
 		due   bool
 		owed  bool
 	}{
-		{"nothing", mib, 0, 0, state{0, 0}, false, false},
-		{"request of one byte", mib, 0, 0, state{1, 1}, false, true},
-		{"first bytes are quiet", mib, 0, 0, state{quietStart - 1, 0}, false, true},
+		{"nothing", mebi, 0, 0, state{0, 0}, false, false},
+		{"request of one byte", mebi, 0, 0, state{1, 1}, false, true},
+		{"first bytes are quiet", mebi, 0, 0, state{quietStart - 1, 0}, false, true},
 		{"first bytes with a small buffer are not", 32 << 10, 0, 0, state{40 << 10, 0}, true, false},
-		{"a quarter of the window", mib, 100_000, 0, state{64 << 10, 64 << 10}, true, false},
-		{"less than a quarter", mib, 100_000, 0, state{64<<10 - 1, 64<<10 - 1}, false, true},
-		{"a quarter read", mib, 256 << 10, 256 << 10, state{0, 192 << 10}, true, false},
-		{"less than a quarter read, window not closed", mib, 200 << 10, 200 << 10, state{0, 190 << 10}, false, false},
-		{"closed and a little read: silly", mib, 256 << 10, 256 << 10, state{0, 250 << 10}, false, false},
-		{"closed and two segments read", mib, 256 << 10, 256 << 10, state{0, 224 << 10}, true, false},
+		{"a quarter of the window", mebi, 100_000, 0, state{64 << 10, 64 << 10}, true, false},
+		{"less than a quarter", mebi, 100_000, 0, state{64<<10 - 1, 64<<10 - 1}, false, true},
+		{"a quarter read", mebi, 256 << 10, 256 << 10, state{0, 192 << 10}, true, false},
+		{"less than a quarter read, window not closed", mebi, 200 << 10, 200 << 10, state{0, 190 << 10}, false, false},
+		{"closed and a little read: silly", mebi, 256 << 10, 256 << 10, state{0, 250 << 10}, false, false},
+		{"closed and two segments read", mebi, 256 << 10, 256 << 10, state{0, 224 << 10}, true, false},
 		{"tiny buffer, half read", 8 << 10, 8 << 10, 8 << 10, state{0, 4 << 10}, true, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -114,10 +114,10 @@ func TestShouldAck(t *testing.T) {
 }
 
 func TestRFC9293Section3861ProbesOfAClosedWindowAreAnswered(t *testing.T) {
-	w := newWindow(mib, nil)
+	w := newWindow(mebi, nil)
 	w.duplicate(0, 1)
 	require.False(t, w.shouldAck(0, 1, 0), "an ordinary duplicate waits")
-	w = newWindow(mib, nil)
+	w = newWindow(mebi, nil)
 	next := w.rightEdge()
 	w.advertise(next, startWindow)
 	w.duplicate(time.Second, next)
@@ -127,10 +127,10 @@ func TestRFC9293Section3861ProbesOfAClosedWindowAreAnswered(t *testing.T) {
 
 func TestWindowGrowsWithWhatTheApplicationReads(t *testing.T) {
 	const rtt = 100 * time.Millisecond
-	w := newWindow(6*mib, nil)
+	w := newWindow(6*mebi, nil)
 	now, next := time.Duration(0), uint64(1)
 	rounds := 0
-	for ; w.size < 6*mib && rounds < 20; rounds++ {
+	for ; w.size < 6*mebi && rounds < 20; rounds++ {
 		n := int(w.rightEdge() - next) // the window is the only limit
 		for range 10 {
 			now += rtt / 10
@@ -141,21 +141,21 @@ func TestWindowGrowsWithWhatTheApplicationReads(t *testing.T) {
 	}
 	require.LessOrEqual(t, rounds, 6, "doubles at least per round trip")
 
-	w = newWindow(6*mib, nil)
+	w = newWindow(6*mebi, nil)
 	for range 100 { // 1 MB/s over 100 ms: 256 KiB are enough
 		now += rtt
 		w.consumed(now, 100_000, rtt)
 	}
 	require.Equal(t, int64(startWindow), w.size)
 
-	w = newWindow(6*mib, nil)
+	w = newWindow(6*mebi, nil)
 	w.consumed(now, 100_000, rtt)
-	w.consumed(now+time.Hour, 5*mib, rtt) // an hour's reads are not a round trip's
+	w.consumed(now+time.Hour, 5*mebi, rtt) // an hour's reads are not a round trip's
 	require.Equal(t, int64(startWindow), w.size)
 }
 
 func TestWindowGrowsWhenThePeerFillsIt(t *testing.T) {
-	w := newWindow(mib, nil)
+	w := newWindow(mebi, nil)
 	w.arrived(w.rightEdge()-startWindow/2, 0)
 	require.Equal(t, int64(startWindow), w.size, "not filled")
 	w.arrived(w.rightEdge(), startWindow)
@@ -170,12 +170,12 @@ func TestWindowGrowsWhenThePeerFillsIt(t *testing.T) {
 		w.arrived(w.rightEdge(), 0)
 		w.advertise(1, 0)
 	}
-	require.Equal(t, int64(mib), w.size)
+	require.Equal(t, int64(mebi), w.size)
 }
 
 func TestWindowUnderMemoryPressure(t *testing.T) {
 	mem := &meter{limit: 300 << 10}
-	w := newWindow(6*mib, mem)
+	w := newWindow(6*mebi, mem)
 	w.arrived(w.rightEdge(), 0)
 	require.Equal(t, int64(2*startWindow), w.size)
 	w.arrived(w.rightEdge(), 0)
@@ -192,7 +192,7 @@ func TestWindowUnderMemoryPressure(t *testing.T) {
 }
 
 func BenchmarkWindowPerRecord(b *testing.B) {
-	w := newWindow(6*mib, &meter{limit: 1 << 40})
+	w := newWindow(6*mebi, &meter{limit: 1 << 40})
 	next, now := uint64(1), time.Duration(0)
 	b.ReportAllocs()
 	for b.Loop() {

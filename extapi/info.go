@@ -53,6 +53,7 @@ type SubflowInfo struct {
 	BytesReinjected    uint64        // sent here after another subflow had carried them
 	Congestion         string        // "olia", "kernel:cubic"
 	LastError          error         // nil: none so far
+	TCP                *TCPCounters  // in snapshots and SubflowClosed, where the subflow is our own TCP's; else nil
 }
 
 // LogValue puts what tells subflows apart, and how they do, into a log line.

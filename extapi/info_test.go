@@ -67,6 +67,7 @@ func TestSubflowInfoJSONRoundTrips(t *testing.T) {
 			SRTT: time.Duration(rapid.Int64Range(-1, int64(time.Hour)).Draw(t, "srtt")), RTTVar: -1, MinRTT: 0,
 			CWnd: rapid.Int64Min(-1).Draw(t, "cwnd"), InFlight: -1, DeliveryRate: 0,
 			BytesSent: rapid.Uint64().Draw(t, "sent"),
+			TCP:       rapid.SampledFrom([]*TCPCounters{nil, {TCPPerfCounters: TCPPerfCounters{SegsOut: 5}, TCPEventCounters: TCPEventCounters{Supers: 1}}}).Draw(t, "tcp"),
 			Role:      Role(rapid.IntRange(0, 4).Draw(t, "role")), Carrier: Carrier(rapid.IntRange(0, 4).Draw(t, "carrier")),
 		}
 		b, err := json.Marshal(want)

@@ -38,6 +38,7 @@ type subflowJSON struct {
 	BytesReinjected    uint64         `json:"bytes_reinjected"`
 	Congestion         string         `json:"congestion,omitempty"`
 	LastError          string         `json:"last_error,omitempty"`
+	TCP                *TCPCounters   `json:"tcp,omitempty"`
 }
 
 // MarshalJSON writes snake_case names, durations in milliseconds (srtt_ms), bytes as they are, and
@@ -49,7 +50,7 @@ func (i SubflowInfo) MarshalJSON() ([]byte, error) {
 		SRTT: milliseconds(i.SRTT), RTTVar: milliseconds(i.RTTVar), MinRTT: milliseconds(i.MinRTT),
 		CWnd: known(i.CWnd), InFlight: known(i.InFlight), DeliveryRate: known(i.DeliveryRate),
 		BytesSent: i.BytesSent, BytesRetransmitted: i.BytesRetransmitted,
-		BytesReceived: i.BytesReceived, BytesReinjected: i.BytesReinjected, Congestion: i.Congestion,
+		BytesReceived: i.BytesReceived, BytesReinjected: i.BytesReinjected, Congestion: i.Congestion, TCP: i.TCP,
 	}
 	if i.LastError != nil {
 		j.LastError = i.LastError.Error()
@@ -69,7 +70,7 @@ func (i *SubflowInfo) UnmarshalJSON(b []byte) error {
 		SRTT: duration(j.SRTT), RTTVar: duration(j.RTTVar), MinRTT: duration(j.MinRTT),
 		CWnd: orUnknown(j.CWnd), InFlight: orUnknown(j.InFlight), DeliveryRate: orUnknown(j.DeliveryRate),
 		BytesSent: j.BytesSent, BytesRetransmitted: j.BytesRetransmitted,
-		BytesReceived: j.BytesReceived, BytesReinjected: j.BytesReinjected, Congestion: j.Congestion,
+		BytesReceived: j.BytesReceived, BytesReinjected: j.BytesReinjected, Congestion: j.Congestion, TCP: j.TCP,
 	}
 	if j.LastError != "" {
 		i.LastError = errors.New(j.LastError)

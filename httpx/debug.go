@@ -11,6 +11,7 @@ import (
 
 	"github.com/mptcp-go/mptcp"
 	"github.com/mptcp-go/mptcp/extapi"
+	"github.com/mptcp-go/mptcp/internal/mib"
 )
 
 // Handler serves the connections of t (nil: mptcp.DefaultTransport) with their subflows and counters,
@@ -47,6 +48,7 @@ func wantsJSON(r *http.Request) bool {
 // debugState is what Handler shows.
 type debugState struct {
 	Capabilities map[string]string `json:"capabilities"` // "" means available
+	Counters     extapi.Counters   `json:"counters"`     // of our own TCP
 	Conns        []debugConn       `json:"conns"`
 }
 
@@ -62,6 +64,7 @@ func snapshot(t *mptcp.Transport) debugState {
 	caps := t.Capabilities()
 	s := debugState{
 		Capabilities: map[string]string{"wire": reason(caps.Wire), "kernel": reason(caps.Kernel), "watch": reason(caps.Watch)},
+		Counters:     t.Counters(),
 		Conns:        []debugConn{},
 	}
 	for _, i := range t.Conns() {
@@ -98,6 +101,16 @@ func (s debugState) text(w io.Writer) {
 		fmt.Fprintf(w, "%s: %s\n", k, state)
 	}
 	fmt.Fprintf(w, "connections: %d\n", len(s.Conns))
+	for _, c := range []struct {
+		kind     string
+		counters any
+	}{{"tcp", s.Counters.TCP}, {"listen", s.Counters.Listen}, {"mptcp", s.Counters.MPTCP}, {"link", s.Counters.Link}} {
+		mib.Named(c.counters, func(name string, n uint64) {
+			if n > 0 {
+				fmt.Fprintf(w, "%s %s %d\n", c.kind, name, n)
+			}
+		})
+	}
 	for _, c := range s.Conns {
 		i := c.Info
 		fmt.Fprintf(w, "\nconn %d  %s  %s -> %s", i.ID, i.Carrier, c.Local, c.Remote)

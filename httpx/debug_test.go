@@ -72,6 +72,7 @@ func TestHandlerJSON(t *testing.T) {
 		require.Equal(t, "application/json", w.Header().Get("Content-Type"))
 		var got struct {
 			Capabilities map[string]string `json:"capabilities"`
+			Counters     extapi.Counters   `json:"counters"`
 			Conns        []struct {
 				Info     extapi.ConnInfo      `json:"info"`
 				Local    netip.AddrPort       `json:"local"`
@@ -85,6 +86,7 @@ func TestHandlerJSON(t *testing.T) {
 		require.Contains(t, got.Capabilities, "wire")
 		require.Equal(t, own.Capabilities().Wire == nil, got.Capabilities["wire"] == "", "what is not there says why")
 		require.Contains(t, got.Capabilities, "kernel")
+		require.Equal(t, own.Counters(), got.Counters)
 		require.Len(t, got.Conns, 1)
 		require.Equal(t, info.ID, got.Conns[0].Info.ID)
 		require.Equal(t, info.Token, got.Conns[0].Info.Token)

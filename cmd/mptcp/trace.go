@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/mptcp-go/mptcp"
+	"github.com/mptcp-go/mptcp/extapi"
 	"github.com/mptcp-go/mptcp/httpx"
 )
 
@@ -29,6 +30,9 @@ A line begins with the seconds since the start. Then come
   1 > SYN ...     a segment sent on path 1; "<": received. Numbers count from the first of each direction, as
                   Wireshark counts; SACK blocks too. What MPTCP options say is as on the wire.
   * connection 1  an event of a connection
+
+At the end come the counters of our TCP that are not 0: those of RFC 4898 under its names, those of Multipath TCP under
+Linux's ("nstat -az 'MPTcpExt*'").
 
 -w writes the segments to a file that Wireshark and tshark open. It holds the payload, and the keys of the connection:
 whoever has it while the connection lives can join that.
@@ -108,12 +112,12 @@ func (t *tracer) run(ctx context.Context, e *env, u *url.URL, addr string) (err 
 	if err != nil {
 		return err
 	}
-	n, err := t.transfer(ctx, e, r, u, addr, body)
+	n, counters, err := t.transfer(ctx, e, r, u, addr, body)
 	packets, lost, failure := r.close()
 	switch {
 	case err != nil && packets == 0 && n == 0: // it did not begin
 	case t.mode == "wire":
-		fmt.Fprintf(e.stderr, "%d segments, %s received\n", packets, formatSize(n))
+		fmt.Fprintf(e.stderr, "%d segments, %s received\n%s", packets, formatSize(n), formatCounters(counters))
 	default:
 		fmt.Fprintf(e.stderr, "%s received; the segments are the kernel's\n", formatSize(n))
 	}
@@ -142,8 +146,9 @@ func (l *openFiles) close() (err error) {
 	return err
 }
 
-// transfer runs the transfer to its end, connections and all, and returns how many bytes have come.
-func (t *tracer) transfer(ctx context.Context, e *env, r *recorder, u *url.URL, addr string, body io.Writer) (int64, error) {
+// transfer runs the transfer to its end, connections and all, and returns how many bytes have come and what our TCP has
+// counted.
+func (t *tracer) transfer(ctx context.Context, e *env, r *recorder, u *url.URL, addr string, body io.Writer) (n int64, counters extapi.Counters, err error) {
 	tr := &mptcp.Transport{Capture: r.capture}
 	defer closeTransport(tr)
 	if u != nil {
@@ -151,10 +156,9 @@ func (t *tracer) transfer(ctx context.Context, e *env, r *recorder, u *url.URL, 
 	}
 	dialer, err := t.dialer(e, tr, addr)
 	if err != nil {
-		return 0, err
+		return 0, counters, err
 	}
 	dialer.Trace = r.trace
-	var n int64
 	if u != nil {
 		n, err = t.get(ctx, dialer, u, body)
 	} else {
@@ -163,7 +167,7 @@ func (t *tracer) transfer(ctx context.Context, e *env, r *recorder, u *url.URL, 
 	if err == nil {
 		awaitEnd(ctx, r)
 	}
-	return n, err
+	return n, tr.Counters(), err
 }
 
 // lastWords is how long trace waits for the ends of connections that were closed, which are worth seeing too.

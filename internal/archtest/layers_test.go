@@ -15,7 +15,7 @@ import (
 var layers = [][]string{
 	{"internal/pool", "internal/seqnum", "internal/deque", "internal/ranges", "internal/gate", "internal/pcapw"},
 	{"extapi"}, // imports the standard library only: programs outside depend on it
-	{"options", "congestion", "scheduler"},
+	{"options", "congestion", "scheduler", "internal/mib"},
 	{"engine"},
 	{"internal/driver"},
 	{"internal/stream", "internal/wire", "internal/netmon"},

@@ -15,7 +15,7 @@ import (
 var purePackages = []string{
 	"engine", "options", "scheduler", "congestion", "extapi",
 	"internal/seqnum", "internal/deque", "internal/ranges", "internal/wire", "internal/wire/tcp", "internal/wire/packet", "internal/wire/link",
-	"internal/onpath",
+	"internal/onpath", "internal/mib",
 }
 
 // impure says why a sans-IO package must not import p, or "".

@@ -87,6 +87,7 @@ type report struct {
 	Conn     extapi.ConnID
 	Info     extapi.ConnInfo
 	Subflows []extapi.SubflowInfo
+	Counters extapi.Counters
 	Local    string // the connection's LocalAddr
 	Remote   string
 

@@ -114,6 +114,7 @@ func describe(r report, nc net.Conn) report {
 	if c, ok := extapi.From(nc); ok {
 		r.Info, r.Subflows = c.Info(), c.Subflows()
 		r.Conn = r.Info.ID
+		r.Counters = mptcp.DefaultTransport.Counters()
 		return r
 	}
 	if t, ok := nc.(*net.TCPConn); ok {

@@ -68,6 +68,8 @@ func TestNamespaceTrace(t *testing.T) {
 			}
 			segments := len(regexp.MustCompile(`(?m)^ +\d+\.\d{6}  \d+ [<>] `).FindAllString(text, -1))
 			require.Contains(t, stderr.String(), fmt.Sprintf("%d segments,", segments))
+			require.Regexp(t, `(?m)^tcp: SegsOut=\d+ DataSegsOut=`, stderr.String())
+			require.Regexp(t, `(?m)^mptcp: MPCapableSYNTX=1 MPCapableSYNACKRX=1 .*MPJoinSynAckRx=\d.* AddAddr=1 EchoAddTx=1`, stderr.String())
 
 			pcap := &capture{l: l, ns: "c", file: file}
 			pcap.cmd = exec.Command("true")

@@ -43,8 +43,10 @@ func TestNamespaceWireDialerJoins(t *testing.T) {
 				s.await("MPJoinAckRx", paths-1)
 				s.carrying(interfaces(paths)...)
 				s.requireCounted(map[string]int{"MPCapableSYNRX": 1, "MPCapableACKRX": 1, "MPJoinSynRx": paths - 1, "MPJoinAckRx": paths - 1})
+				requireCounters(t, p.client.state())
 				c, _ := p.stop()
 				require.Equal(t, extapi.CarrierWire, c.Info.Carrier)
+				s.requireAgreement(c.Counters)
 			})
 		}
 	}
@@ -64,10 +66,49 @@ func TestNamespaceWireListenerJoins(t *testing.T) {
 				s.await("MPJoinSynAckRx", paths-1)
 				s.carrying(interfaces(paths)...)
 				s.requireCounted(map[string]int{"MPCapableSYNACKRX": 1, "MPJoinSynAckRx": paths - 1})
+				requireCounters(t, p.server.state())
 				_, ours := p.stop()
 				require.Equal(t, extapi.CarrierWire, ours.Info.Carrier)
+				s.requireAgreement(ours.Counters)
 			})
 		}
 	}
 	s.captured.judge()
+}
+
+// requireAgreement compares our counters with the kernel's, whose other end it is: what one has sent the other has
+// received. Neither side's is about what may still be under way.
+func (s *stage) requireAgreement(ours extapi.Counters) {
+	s.t.Helper()
+	m := ours.MPTCP
+	mirrored := map[string]uint64{
+		"MPCapableSYNRX": m.MPCapableSYNTX, "MPCapableSYNTX": m.MPCapableSYNRX, "MPCapableACKRX": m.MPCapableSYNACKRX,
+		"MPCapableSYNACKRX": m.MPCapableACKRX,
+		"MPJoinSynRx":       m.MPJoinSynTx, "MPJoinSynTx": m.MPJoinSynRx, "MPJoinAckRx": m.MPJoinSynAckRx, "MPJoinSynAckRx": m.MPJoinAckRx,
+		"AddAddr": m.AddAddrTx, "AddAddrTx": m.AddAddr, "EchoAdd": m.EchoAddTx, "EchoAddTx": m.EchoAdd,
+		"RmAddr": m.RmAddr, "MPPrioRx": m.MPPrioTx, "MPPrioTx": m.MPPrioRx, "MPFailRx": m.MPFailTx, "MPFailTx": m.MPFailRx,
+	}
+	got := s.counted()
+	for name, n := range mirrored {
+		require.EqualValues(s.t, got[name], n, "the kernel's %s and its counterpart of ours; the kernel's: %s ours: %+v", name, nonzero(got), m)
+	}
+}
+
+// requireCounters checks our TCP's counters against what the connection has carried.
+func requireCounters(t *testing.T, r report) {
+	t.Helper()
+	all, flows := r.Counters.TCP, extapi.TCPCounters{}
+	require.NotEmpty(t, r.Subflows)
+	for _, f := range r.Subflows {
+		require.NotNil(t, f.TCP, f)
+		require.GreaterOrEqual(t, f.TCP.HCThruOctetsReceived, f.BytesReceived)
+		require.GreaterOrEqual(t, f.TCP.OctetsRetrans, f.BytesRetransmitted)
+		flows.HCThruOctetsReceived += f.TCP.HCThruOctetsReceived
+		flows.SegsOut += f.TCP.SegsOut
+	}
+	require.GreaterOrEqual(t, all.HCThruOctetsReceived, r.Info.BytesReceived)
+	require.GreaterOrEqual(t, all.HCDataOctetsOut, r.Info.BytesSent)
+	require.GreaterOrEqual(t, all.HCThruOctetsReceived, flows.HCThruOctetsReceived)
+	require.GreaterOrEqual(t, all.SegsOut, flows.SegsOut)
+	require.GreaterOrEqual(t, r.Counters.Link.ReceivedBytes, all.HCThruOctetsReceived)
 }

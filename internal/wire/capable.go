@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/mptcp-go/mptcp/extapi"
+	"github.com/mptcp-go/mptcp/internal/mib"
 	"github.com/mptcp-go/mptcp/internal/wire/tcp"
 )
 
@@ -26,14 +27,16 @@ func (f *Flow) takeSynAck(now time.Duration, in *tcp.Incoming) bool {
 	if f.got.hasCapable && !f.got.hasJoin {
 		if next, err := h.capable.HandleSynAck(f.got.capable); err == nil {
 			h.capable = next
+			f.cfg.Counters.Count(mib.MPCapableSYNACKRX)
 			h.settle(Result{Capable: next})
 			return true
 		}
 	}
-	why := extapi.FallbackPeer
+	why, count := extapi.FallbackPeer, mib.MPCapableFallbackSYNACK
 	if h.bareSYN {
-		why = extapi.FallbackBlackhole
+		why, count = extapi.FallbackBlackhole, mib.Blackhole
 	}
+	f.cfg.Counters.Count(count)
 	h.settle(Result{Fallback: why})
 	return true
 }
@@ -52,6 +55,7 @@ func (f *Flow) takeThird(now time.Duration, in *tcp.Incoming) bool {
 		next, err := h.capable.HandleAck(f.got.capable, in.Len > 0)
 		if err == nil {
 			h.capable = next
+			f.cfg.Counters.Count(mib.MPCapableACKRX)
 			h.settle(Result{Capable: next})
 			f.takeCapableData(in)
 			return true
@@ -70,6 +74,7 @@ func (f *Flow) takeThird(now time.Duration, in *tcp.Incoming) bool {
 	}
 	// "If the third packet (the ACK) does not contain the MP_CAPABLE option, then the session MUST fall
 	// back to operating as a regular, single-path TCP session."
+	f.cfg.Counters.Count(mib.MPCapableFallbackACK)
 	h.settle(Result{Fallback: extapi.FallbackThirdAck})
 	return true
 }

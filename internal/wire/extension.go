@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/mptcp-go/mptcp/engine"
+	"github.com/mptcp-go/mptcp/internal/mib"
 	"github.com/mptcp-go/mptcp/internal/seqnum"
 	"github.com/mptcp-go/mptcp/internal/wire/tcp"
 	"github.com/mptcp-go/mptcp/options"
@@ -58,7 +59,7 @@ func (e *extension) Append(now time.Duration, o *tcp.Outgoing, dst []byte, budge
 	case !f.hs.multipath():
 		return dst
 	case f.fc.waiting:
-		return fit(dst, f.fc.option, budget)
+		return f.fitted(dst, f.fc.option, budget, mib.MPFastcloseTx)
 	case f.hs.joining():
 		return f.appendJoinThird(now, dst, budget)
 	}
@@ -87,6 +88,9 @@ func (f *Flow) appendData(now time.Duration, o *tcp.Outgoing, dst []byte, budget
 		// Of an infinite mapping "The checksum, in such a case, will also be set to 0" (section 3.3.1).
 		d.HasChecksum = m.hasSum || m.kind == infinite && f.hs.capable.Checksum
 		d.Checksum = m.sum
+		if m.kind == infinite {
+			f.cfg.Counters.Count(mib.InfiniteMapTx)
+		}
 		dst = fitDSS(dst, withAck(d, a, budget), budget)
 	}
 	return f.sig.append(now, dst, budget-(len(dst)-from), false)
@@ -193,6 +197,7 @@ func (f *Flow) takeSignals() {
 	for _, s := range f.got.signals {
 		if _, ok := s.(options.MPFail); ok {
 			f.sig.fail.take()
+			f.cfg.Counters.Count(mib.MPFailRx)
 		}
 		f.in.put(item{kind: itemSignal, signal: s})
 	}

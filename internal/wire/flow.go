@@ -5,6 +5,7 @@ import (
 
 	"github.com/mptcp-go/mptcp/engine"
 	"github.com/mptcp-go/mptcp/extapi"
+	"github.com/mptcp-go/mptcp/internal/mib"
 	"github.com/mptcp-go/mptcp/internal/pool"
 	"github.com/mptcp-go/mptcp/internal/wire/link"
 	"github.com/mptcp-go/mptcp/internal/wire/packet"
@@ -53,7 +54,7 @@ var (
 )
 
 func newFlow(cfg Config, hs handshake) *Flow {
-	f := &Flow{cfg: cfg, hs: hs}
+	f := &Flow{cfg: cfg, hs: hs, sig: signals{count: cfg.Counters}}
 	if f.cfg.CapableSYNs <= 0 {
 		f.cfg.CapableSYNs = capableSYNs
 	}
@@ -82,6 +83,7 @@ func (f *Flow) accept(now time.Duration, syn *packet.Segment) *Flow {
 
 // Dial opens the first subflow of a connection: c is engine.NewCapable's.
 func Dial(now time.Duration, cfg Config, c engine.Capable) *Flow {
+	cfg.Counters.Count(mib.MPCapableSYNTX)
 	return newFlow(cfg, handshake{role: roleCapable, client: true, capable: c}).dial(now)
 }
 
@@ -102,6 +104,7 @@ func AcceptPlain(now time.Duration, cfg Config, why extapi.FallbackReason, syn *
 
 // DialJoin opens a further subflow of a connection that has these keys, to answer an engine.JoinRequest.
 func DialJoin(now time.Duration, cfg Config, k engine.Keys, j *engine.JoinInitiator) *Flow {
+	cfg.Counters.Count(mib.MPJoinSynTx)
 	return newFlow(cfg, handshake{role: roleJoin, client: true, keys: k, initiator: j}).dial(now)
 }
 

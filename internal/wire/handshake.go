@@ -6,6 +6,7 @@ import (
 
 	"github.com/mptcp-go/mptcp/engine"
 	"github.com/mptcp-go/mptcp/extapi"
+	"github.com/mptcp-go/mptcp/internal/mib"
 	"github.com/mptcp-go/mptcp/internal/wire/tcp"
 	"github.com/mptcp-go/mptcp/options"
 )
@@ -75,6 +76,7 @@ func (h *handshake) tcpDone(f *Flow) {
 	case h.role == rolePlain:
 		h.settle(Result{Fallback: h.why})
 	case h.role == roleCapable && h.crossed:
+		f.cfg.Counters.Count(mib.SimultConnectFallback)
 		h.settle(Result{Fallback: extapi.FallbackSimultaneousOpen})
 	}
 	h.result.RTT = f.c.Stats().Perf.SmoothedRTT
@@ -110,6 +112,9 @@ func (f *Flow) appendOpening(o *tcp.Outgoing, dst []byte, budget int) []byte {
 			// "a sender will eventually fall back to single-path TCP (i.e., without the MP_CAPABLE option) in
 			// order to work around middleboxes that may drop packets with unknown options" (RFC 8684
 			// section 3.1).
+			if !h.bareSYN && !h.crossed {
+				f.cfg.Counters.Count(mib.MPCapableSYNTXDrop)
+			}
 			h.bareSYN = true
 			return dst
 		}
@@ -130,6 +135,15 @@ func fit(dst []byte, o options.Option, budget int) []byte {
 		return dst
 	}
 	return pad(o.Append(dst), len(dst))
+}
+
+// fitted is fit for an option that is counted.
+func (f *Flow) fitted(dst []byte, o options.Option, budget int, c mib.Counter) []byte {
+	n := len(dst)
+	if dst = fit(dst, o, budget); len(dst) > n {
+		f.cfg.Counters.Count(c)
+	}
+	return dst
 }
 
 // fitDSS is fit for the option of every segment: as an interface it would be allocated.

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/mptcp-go/mptcp/engine"
+	"github.com/mptcp-go/mptcp/internal/mib"
 	"github.com/mptcp-go/mptcp/internal/wire/tcp"
 	"github.com/mptcp-go/mptcp/options"
 )
@@ -28,8 +29,15 @@ func (f *Flow) takeJoinSynAck(now time.Duration, in *tcp.Incoming) bool {
 		return true
 	}
 	if _, err := h.initiator.HandleSynAck(f.got.join); err != nil {
+		if f.got.join.Form == options.JoinSynAck {
+			f.cfg.Counters.Count(mib.MPJoinSynAckHMacFailure)
+		}
 		f.refuse(err)
 		return true
+	}
+	f.cfg.Counters.Count(mib.MPJoinSynAckRx)
+	if f.got.join.Backup {
+		f.cfg.Counters.Count(mib.MPJoinSynAckBackupRx)
 	}
 	h.settle(Result{})
 	return true
@@ -51,9 +59,13 @@ func (f *Flow) takeJoinThird(now time.Duration, in *tcp.Incoming) bool {
 		return true // again; TCP answers it
 	case f.got.hasJoin:
 		if err := h.responder.HandleAck(f.got.join); err != nil {
+			if f.got.join.Form == options.JoinAck {
+				f.cfg.Counters.Count(mib.MPJoinAckHMacFailure)
+			}
 			f.refuse(err)
 			return true
 		}
+		f.cfg.Counters.Count(mib.MPJoinAckRx)
 		h.settle(Result{})
 		f.c.AckNow(now) // the fourth message
 	case in.Off != 1:

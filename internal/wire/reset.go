@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/mptcp-go/mptcp/engine"
+	"github.com/mptcp-go/mptcp/internal/mib"
 	"github.com/mptcp-go/mptcp/internal/wire/tcp"
 	"github.com/mptcp-go/mptcp/options"
 )
@@ -23,6 +24,12 @@ type resetState struct {
 // that was changed goes with it, "and so will be retransmitted on other subflows" (RFC 8684 section 3.7).
 func (f *Flow) takeReset() {
 	rst, failed := f.got.rst, f.got.dropFail()
+	if f.got.hasRst {
+		f.cfg.Counters.Count(mib.MPRstRx)
+	}
+	if failed {
+		f.cfg.Counters.Count(mib.MPFailRx)
+	}
 	if !f.got.hasRst && failed {
 		rst = options.TCPRst{Reason: uint8(engine.ResetMiddlebox)}
 	}
@@ -54,11 +61,12 @@ func (f *Flow) appendReset(dst []byte, budget int) []byte {
 	case !f.speaks():
 		return dst
 	case f.fc.set:
-		dst = fit(dst, f.fc.option, budget)
+		dst = f.fitted(dst, f.fc.option, budget, mib.MPFastcloseTx)
 	case f.sig.fail.set:
-		dst = fit(dst, f.sig.fail.option, budget)
+		dst = f.fitted(dst, f.sig.fail.option, budget, mib.MPFailTx)
 	}
-	return fit(dst, options.TCPRst{Reason: uint8(f.rst.reason), Transient: transient(f.rst.reason)}, budget-(len(dst)-from))
+	rst := options.TCPRst{Reason: uint8(f.rst.reason), Transient: transient(f.rst.reason)}
+	return f.fitted(dst, rst, budget-(len(dst)-from), mib.MPRstTx)
 }
 
 // transient says whether a reset for this reason leaves the path usable (flag T of MP_TCPRST): a lack that

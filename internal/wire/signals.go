@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/mptcp-go/mptcp/engine"
+	"github.com/mptcp-go/mptcp/internal/mib"
 	"github.com/mptcp-go/mptcp/internal/seqnum"
 	"github.com/mptcp-go/mptcp/options"
 )
@@ -11,6 +12,7 @@ import (
 // signals are the options that wait for a segment which has room for them: nearly always a pure ACK, for a
 // DSS with a mapping and timestamps fill the header.
 type signals struct {
+	count *mib.Table
 	queue []options.Option
 	fail  mpFail
 	alone int           // pure ACKs in a row that left for the sake of signals
@@ -52,12 +54,13 @@ func (m *mpFail) take() {
 }
 
 // append appends it when it is due.
-func (m *mpFail) append(now time.Duration, dst []byte, budget int) []byte {
+func (m *mpFail) append(now time.Duration, dst []byte, budget int, count *mib.Table) []byte {
 	if !m.set || now < m.next {
 		return dst
 	}
 	from := len(dst)
 	if dst = fit(dst, m.option, budget); len(dst) > from {
+		count.Count(mib.MPFailTx)
 		m.set, m.next, m.behind = !m.asked, now+m.wait, !m.asked
 	}
 	return dst
@@ -173,13 +176,14 @@ func (f *Flow) more(now time.Duration) bool {
 // append appends what fits of the signals that wait, in order. With lone, the segment is a pure ACK.
 func (s *signals) append(now time.Duration, dst []byte, budget int, lone bool) []byte {
 	from := len(dst)
-	dst = s.fail.append(now, dst, budget)
+	dst = s.fail.append(now, dst, budget, s.count)
 	n := 0
 	for _, o := range s.queue {
 		if padded(o.Len()) > budget-(len(dst)-from) {
 			break
 		}
 		dst = fit(dst, o, budget-(len(dst)-from))
+		s.counted(o)
 		n++
 	}
 	if n > 0 {
@@ -197,6 +201,22 @@ func (s *signals) append(now time.Duration, dst []byte, budget int, lone bool) [
 	return dst
 }
 
+// counted counts an option that leaves.
+func (s *signals) counted(o options.Option) {
+	switch o := o.(type) {
+	case options.AddAddr:
+		if o.Echo {
+			s.count.Count(mib.EchoAddTx)
+		} else {
+			s.count.Count(mib.AddAddrTx)
+		}
+	case options.RemoveAddr:
+		s.count.Count(mib.RmAddrTx)
+	case options.MPPrio:
+		s.count.Count(mib.MPPrioTx)
+	}
+}
+
 // next is the length of the option that is first in the queue; 0: none waits.
 func (s *signals) next() int {
 	if len(s.queue) == 0 {
@@ -209,6 +229,9 @@ func (s *signals) next() int {
 // port, where there are timestamps (Linux does not send it either).
 func (s *signals) unfit(budget int) {
 	for len(s.queue) > 0 && s.next() > budget {
+		if _, add := s.queue[0].(options.AddAddr); add {
+			s.count.Count(mib.AddAddrTxDrop)
+		}
 		s.queue = s.queue[:copy(s.queue, s.queue[1:])]
 	}
 }

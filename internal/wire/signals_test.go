@@ -10,7 +10,7 @@ import (
 )
 
 // leaves says whether an MP_FAIL goes with a segment that leaves now.
-func (m *mpFail) leaves(now time.Duration) bool { return len(m.append(now, nil, 40)) > 0 }
+func (m *mpFail) leaves(now time.Duration) bool { return len(m.append(now, nil, 40, nil)) > 0 }
 
 // Linux takes each MP_FAIL that it has not asked for as a complaint of its own, and answers.
 func TestComplaintAndAnswerAreNotRepeatedAtOnce(t *testing.T) {
@@ -37,6 +37,6 @@ func TestComplaintAndAnswerAreNotRepeatedAtOnce(t *testing.T) {
 
 	var full mpFail
 	full.put(o, rto)
-	require.Empty(t, full.append(0, nil, 8), "no room")
+	require.Empty(t, full.append(0, nil, 8, nil), "no room")
 	require.True(t, full.leaves(0))
 }

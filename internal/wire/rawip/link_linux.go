@@ -12,6 +12,7 @@ import (
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
 
+	"github.com/mptcp-go/mptcp/extapi"
 	"github.com/mptcp-go/mptcp/internal/wire/link"
 	"github.com/mptcp-go/mptcp/internal/wire/packet"
 )
@@ -228,7 +229,7 @@ func (l *Link) Route(local, remote netip.Addr, iface string) (link.Route, error)
 }
 
 // Counters is what the link has counted so far.
-func (l *Link) Counters() Counters { return l.counters.snapshot() }
+func (l *Link) Counters() extapi.LinkCounters { return l.counters.snapshot() }
 
 // Close implements link.Link.
 func (l *Link) Close() error {

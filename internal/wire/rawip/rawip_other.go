@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"runtime"
 
+	"github.com/mptcp-go/mptcp/extapi"
 	"github.com/mptcp-go/mptcp/internal/wire/link"
 )
 
@@ -14,7 +15,7 @@ import (
 type Link struct{ link.Link }
 
 // Counters is what the link has counted.
-func (l *Link) Counters() Counters { return Counters{} }
+func (l *Link) Counters() extapi.LinkCounters { return extapi.LinkCounters{} }
 
 func unsupported() error {
 	return fmt.Errorf("rawip: raw sockets for TCP on %s: %w", runtime.GOOS, errors.ErrUnsupported)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/mptcp-go/mptcp/extapi"
 	"github.com/mptcp-go/mptcp/internal/wire/link"
 	"github.com/mptcp-go/mptcp/internal/wire/packet"
 )
@@ -85,7 +86,7 @@ func TestNamespaceSuperSegmentsAreLost(t *testing.T) {
 			c.seq = start
 		}
 		require.Zero(w, c.flow.Super())
-		require.Equal(w, Counters{Received: 1, Batches: 1, Sent: 2, SentSuper: 3, SentBytes: 3 * 4 * mss, SuperAbandoned: 1}, l.Counters())
+		require.Equal(w, extapi.LinkCounters{Received: 1, Batches: 1, Sent: 2, SentSuper: 3, SentBytes: 3 * 4 * mss, SuperAbandoned: 1}, l.Counters())
 		f.path.Store(nil) // no way any more, yet a super-segment: it is split
 		c.say(data, mss)
 		c.heard(data)
@@ -162,7 +163,7 @@ func TestNamespaceSendErrors(t *testing.T) {
 		require.Equal(w, 3, n)
 		require.ErrorIs(w, err, syscall.EPERM)
 		c := l.Counters()
-		require.Equal(w, Counters{Sent: 3, NotPermitted: 1, TooLong: 2, Unreachable: 1, NotHeld: 1}, Counters{
+		require.Equal(w, extapi.LinkCounters{Sent: 3, NotPermitted: 1, TooLong: 2, Unreachable: 1, NotHeld: 1}, extapi.LinkCounters{
 			Sent: c.Sent, NotPermitted: c.NotPermitted, TooLong: c.TooLong, Unreachable: c.Unreachable, NotHeld: c.NotHeld, SendErrors: c.SendErrors,
 		})
 		for range 3 { // the far end has no such connection
@@ -216,7 +217,7 @@ func TestNamespaceQueueFull(t *testing.T) {
 		require.ErrorAs(w, err, &full)
 		require.Zero(w, full.At)
 		c := l.Counters()
-		require.Equal(w, Counters{Sent: uint64(left), Full: 2}, Counters{Sent: c.Sent, Full: c.Full, NoBuffers: c.NoBuffers})
+		require.Equal(w, extapi.LinkCounters{Sent: uint64(left), Full: 2}, extapi.LinkCounters{Sent: c.Sent, Full: c.Full, NoBuffers: c.NoBuffers})
 		require.Empty(w, stack.writable)
 
 		sh(w, "tc qdisc change dev near root tbf rate 1gbit burst 100000 limit 100000000")

@@ -12,6 +12,7 @@ import (
 	"github.com/mptcp-go/mptcp/engine"
 	"github.com/mptcp-go/mptcp/extapi"
 	"github.com/mptcp-go/mptcp/internal/driver"
+	"github.com/mptcp-go/mptcp/internal/mib"
 	"github.com/mptcp-go/mptcp/internal/wire"
 	"github.com/mptcp-go/mptcp/internal/wire/link"
 	"github.com/mptcp-go/mptcp/internal/wire/tcp"
@@ -69,13 +70,14 @@ func (c *conn) config(now time.Duration, p *port, local, remote netip.AddrPort, 
 	t.Local, t.Remote, t.MTU, t.Rand = local, remote, mtu, c.s.rand
 	t.ISN = tcp.ISN(now, &c.s.secret, local, remote)
 	t.TSOffset = tcp.TSOffset(&c.s.secret, local, remote)
-	return wire.Config{TCP: t, Group: c.group, Congestion: c.name, Interface: p.route.Interface}
+	return wire.Config{TCP: t, Group: c.group, Congestion: c.name, Interface: p.route.Interface, Counters: &c.s.count}
 }
 
 // begin makes the connection of a first subflow whose handshake is done, and returns it entered.
 func (c *conn) begin(now time.Duration, p *port) *driver.Conn {
 	dp := c.seed.Driver
 	dp.Key = c.seed.Key
+	dp.Engine.Counters = &c.s.count
 	dp.Carrier, dp.Epoch = extapi.CarrierWire, c.s.epoch
 	dp.LocalAddr = net.TCPAddrFromAddrPort(link.Zoned(p.lf.Local(), p.route.Interface))
 	dp.RemoteAddr = net.TCPAddrFromAddrPort(link.Zoned(p.lf.Remote(), p.route.Interface))
@@ -116,6 +118,12 @@ func (s *Stack) Dial(ctx context.Context, seed Seed, local, remote netip.AddrPor
 	c := s.newConn(seed, p.lf.Local())
 	now := s.now()
 	cfg := c.config(now, p, p.lf.Local(), p.lf.Remote(), p.mtu())
+	switch seed.Plain {
+	case extapi.FallbackPeer:
+		s.count.Count(mib.MPFallbackTokenInit)
+	case extapi.FallbackBlackhole:
+		s.count.Count(mib.MPCapableSYNTXDisabled)
+	}
 	if seed.Plain != extapi.FallbackNone {
 		p.flow = wire.DialPlain(now, cfg, seed.Plain)
 	} else {

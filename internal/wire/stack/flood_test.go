@@ -79,7 +79,11 @@ func heap() int64 {
 func (w *world) population() (ports, flows, tokens int) {
 	h := w.fabric.hosts[1]
 	w.server.mu.Lock()
-	ports = len(w.server.ports)
+	for _, alone := range w.server.ports {
+		if alone {
+			ports++
+		}
+	}
 	w.server.mu.Unlock()
 	h.mu.Lock()
 	flows = len(h.flows)

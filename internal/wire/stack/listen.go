@@ -10,6 +10,7 @@ import (
 	"github.com/mptcp-go/mptcp/engine"
 	"github.com/mptcp-go/mptcp/extapi"
 	"github.com/mptcp-go/mptcp/internal/driver"
+	"github.com/mptcp-go/mptcp/internal/mib"
 	"github.com/mptcp-go/mptcp/internal/pool"
 	"github.com/mptcp-go/mptcp/internal/wire"
 	"github.com/mptcp-go/mptcp/internal/wire/link"
@@ -76,6 +77,11 @@ func (s *Stack) Listen(local netip.AddrPort, cfg ListenConfig, g Greeter) (*List
 	l.mu.Lock() // segments wait until lp is set
 	l.lp, err = s.link.Listen(local, l)
 	l.mu.Unlock()
+	if err == nil {
+		s.mu.Lock()
+		s.listeners[l] = struct{}{}
+		s.mu.Unlock()
+	}
 	return l, err
 }
 
@@ -83,10 +89,14 @@ func (s *Stack) Listen(local netip.AddrPort, cfg ListenConfig, g Greeter) (*List
 func (l *Listener) Local() netip.AddrPort { return l.lp.Local() }
 
 // Close stops listening. Connections live on.
-func (l *Listener) Close() error { return l.lp.Close() }
+func (l *Listener) Close() error {
+	err := l.lp.Close()
+	l.s.retire(l)
+	return err
+}
 
 // Counters are what the listener has counted so far.
-func (l *Listener) Counters() tcp.ListenCounters {
+func (l *Listener) Counters() extapi.ListenCounters {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.tcp.Counters
@@ -103,6 +113,9 @@ func (l *Listener) HandleSegment(at time.Duration, s *packet.Segment, buf pool.R
 		if o = wire.Open(s); o.Asks == wire.AsksJoin {
 			l.join(now, s, o)
 			return
+		}
+		if o.Asks == wire.AsksCapable {
+			l.s.count.Count(mib.MPCapableSYNRX)
 		}
 	}
 	var out packet.Segment
@@ -150,6 +163,9 @@ func (l *Listener) admit(now time.Duration, s *packet.Segment, o wire.Opening) {
 		capable, multipath := o.Negotiate(seed.Offer)
 		switch {
 		case seed.Plain != extapi.FallbackNone:
+			if req.Capable {
+				l.s.count.Count(mib.MPFallbackTokenInit)
+			}
 			return wire.AcceptPlain(now, cfg, seed.Plain, s)
 		case multipath:
 			return wire.Accept(now, cfg, capable.WithKey(seed.Key), s)
@@ -231,9 +247,14 @@ func discard(seed *Seed) {
 // join makes a port of a SYN with MP_JOIN, or answers it. The checks that cost little come first, the HMACs last (RFC
 // 8684 section 3.2).
 func (l *Listener) join(now time.Duration, s *packet.Segment, o wire.Opening) {
+	l.s.count.Count(mib.MPJoinSynRx)
+	if o.Join.Backup {
+		l.s.count.Count(mib.MPJoinSynBackupRx)
+	}
 	d, found := l.g.Lookup(o.Join.Token)
 	c := l.s.find(d)
 	if !found || c == nil {
+		l.s.count.Count(mib.MPJoinNoTokenFound)
 		l.s.reject(now, s, engine.ResetProtocol, false)
 		return
 	}
@@ -250,6 +271,7 @@ func (l *Listener) join(now time.Duration, s *packet.Segment, o wire.Opening) {
 		j, fp, err = e.AcceptJoin(now, o.Join, s.Dst, s.Src, uint32(nonce))
 	})
 	if err != nil {
+		l.s.count.Count(mib.MPJoinRejected)
 		l.s.refuse(now, s, err)
 		return
 	}
@@ -290,6 +312,7 @@ func (s *Stack) refuse(now time.Duration, seg *packet.Segment, err error) {
 // reject answers a segment with a RST that says why, unless many have left lately.
 func (s *Stack) reject(now time.Duration, seg *packet.Segment, reason engine.ResetReason, transient bool) {
 	if rst, ok := wire.Reject(seg, reason, transient); ok && s.resets.allow(now) {
+		s.count.Count(mib.MPRstTx)
 		s.send(&rst, seg)
 	}
 }

@@ -253,7 +253,7 @@ func (p *port) bury() {
 		p.drop()
 	}
 	p.stop()
-	p.s.unwatch(p)
+	p.s.forget(p)
 	p.lf.Close()
 }
 

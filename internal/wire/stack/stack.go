@@ -12,6 +12,7 @@ import (
 
 	"github.com/mptcp-go/mptcp/engine"
 	"github.com/mptcp-go/mptcp/internal/driver"
+	"github.com/mptcp-go/mptcp/internal/mib"
 	"github.com/mptcp-go/mptcp/internal/pool"
 	"github.com/mptcp-go/mptcp/internal/wire/link"
 	"github.com/mptcp-go/mptcp/internal/wire/packet"
@@ -32,12 +33,16 @@ type Stack struct {
 	spare  []*port
 	stall  stall
 	conns  map[*driver.Conn]*conn
-	ports  map[*port]struct{} // that no driver.Conn looks after: shaking hands, or in TIME-WAIT
+	ports  map[*port]bool // true: no driver.Conn looks after it, since it shakes hands, or is in TIME-WAIT
+
+	listeners map[*Listener]struct{}
+	past      past
+	count     mib.Table
 }
 
 // New makes a stack. open opens its link; both count time from epoch.
 func New(epoch time.Time, open func(link.Stack) (link.Link, error)) (*Stack, error) {
-	s := &Stack{epoch: epoch, resets: limiter{bucket: tcp.NewBucket(time.Second/maxResets, maxResets/10)}, rand: &locked{r: rand.Reader}, conns: make(map[*driver.Conn]*conn), ports: make(map[*port]struct{})}
+	s := &Stack{epoch: epoch, resets: limiter{bucket: tcp.NewBucket(time.Second/maxResets, maxResets/10)}, rand: &locked{r: rand.Reader}, conns: make(map[*driver.Conn]*conn), ports: make(map[*port]bool), listeners: make(map[*Listener]struct{})}
 	if _, err := io.ReadFull(s.rand, s.secret[:]); err != nil {
 		return nil, fmt.Errorf("no randomness for sequence numbers: %w", err)
 	}
@@ -54,8 +59,10 @@ func (s *Stack) Close() error {
 	s.mu.Lock()
 	s.closed = true
 	ports := make([]*port, 0, len(s.ports))
-	for p := range s.ports {
-		ports = append(ports, p)
+	for p, alone := range s.ports {
+		if alone {
+			ports = append(ports, p)
+		}
 	}
 	conns := slices.Collect(maps.Keys(s.conns))
 	s.mu.Unlock()
@@ -129,14 +136,15 @@ func (s *Stack) watch(p *port) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.closed {
-		s.ports[p] = struct{}{}
+		s.ports[p] = true
 	}
 	return !s.closed
 }
 
+// unwatch leaves a port to a driver.Conn.
 func (s *Stack) unwatch(p *port) {
 	s.mu.Lock()
-	delete(s.ports, p)
+	s.ports[p] = false
 	s.mu.Unlock()
 }
 

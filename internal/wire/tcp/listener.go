@@ -3,6 +3,7 @@ package tcp
 import (
 	"time"
 
+	"github.com/mptcp-go/mptcp/extapi"
 	"github.com/mptcp-go/mptcp/internal/wire/packet"
 )
 
@@ -44,18 +45,7 @@ type Listener struct {
 	baked    time.Duration // when the last cookie was sent, with everBaked
 	ever     bool
 	resets   Bucket
-	Counters ListenCounters
-}
-
-// ListenCounters count what a Listener has done.
-type ListenCounters struct {
-	Admitted        uint64
-	CookiesSent     uint64
-	CookiesRecv     uint64 // valid ones
-	CookiesFailed   uint64
-	ListenOverflows uint64 // SYNs dropped, since too many connections wait for Accept
-	ListenDrops     uint64 // SYNs dropped, since too many handshakes are under way
-	Resets          uint64
+	Counters extapi.ListenCounters
 }
 
 // NewListener makes a listener.

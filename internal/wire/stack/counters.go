@@ -1,0 +1,77 @@
+package stack
+
+import (
+	"github.com/mptcp-go/mptcp/extapi"
+	"github.com/mptcp-go/mptcp/internal/mib"
+)
+
+// past is what those have counted that are gone.
+type past struct {
+	tcp    extapi.TCPCounters
+	listen extapi.ListenCounters
+}
+
+// Counters are what the stack has counted so far; its link counts for itself.
+func (s *Stack) Counters() extapi.Counters {
+	s.mu.Lock()
+	c := extapi.Counters{TCP: s.past.tcp, Listen: s.past.listen}
+	ports := make([]*port, 0, len(s.ports))
+	for p := range s.ports {
+		ports = append(ports, p)
+	}
+	listeners := make([]*Listener, 0, len(s.listeners))
+	for l := range s.listeners {
+		listeners = append(listeners, l)
+	}
+	s.mu.Unlock()
+	for _, p := range ports {
+		mib.Sum(&c.TCP, p.counters())
+	}
+	for _, l := range listeners {
+		mib.Sum(&c.Listen, l.Counters())
+	}
+	c.MPTCP = s.count.Snapshot()
+	return c
+}
+
+// counters are the port's. One that has been buried meanwhile has them still.
+func (p *port) counters() extapi.TCPCounters {
+	d, _ := p.enter(0)
+	c := p.counted()
+	if d != nil {
+		d.Pause()
+	} else {
+		p.mu.Unlock()
+	}
+	return c
+}
+
+// counted is counters under the port's lock.
+func (p *port) counted() extapi.TCPCounters {
+	if p.flow == nil { // a join that did not fit
+		return extapi.TCPCounters{}
+	}
+	return *p.flow.Counters()
+}
+
+// forget ends what the stack knows of a port. Its lock is held.
+func (s *Stack) forget(p *port) {
+	c := p.counted()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, known := s.ports[p]; known {
+		delete(s.ports, p)
+		mib.Sum(&s.past.tcp, c)
+	}
+}
+
+// retire ends what the stack knows of a listener.
+func (s *Stack) retire(l *Listener) {
+	c := l.Counters()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, known := s.listeners[l]; known {
+		delete(s.listeners, l)
+		mib.Sum(&s.past.listen, c)
+	}
+}
