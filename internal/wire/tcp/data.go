@@ -152,6 +152,9 @@ func (c *Conn) waitForMore(n, could int) bool {
 // send puts the bytes [off, off+n), with or without FIN, into out.
 func (c *Conn) send(now time.Duration, out *packet.Segment, off uint64, n int, fin, again bool) bool {
 	full := c.segmentPayload(off)
+	if c.mtu.probes(off, again) {
+		full = n // in one piece: that it arrives in several would say nothing
+	}
 	c.clearPayload(out)
 	if n > 0 {
 		if got := c.snd.q.view(out, off, n); got < n {

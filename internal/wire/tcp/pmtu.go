@@ -153,9 +153,14 @@ func (c *Conn) mtuProbeLost(now time.Duration, off uint64) {
 	c.search(now, m.ceiling)
 }
 
+// probes says whether the segment that leaves is the probe.
+func (m *pathMTU) probes(off uint64, again bool) bool {
+	return m.out > 0 && !again && off == m.probed.From
+}
+
 // sentMSS is what options and payload of the segment that is leaving may come to.
 func (c *Conn) sentMSS() int {
-	if m := &c.mtu; m.out > 0 && !c.outgoing.Retransmit && c.outgoing.Off == m.probed.From {
+	if m := &c.mtu; m.probes(c.outgoing.Off, c.outgoing.Retransmit) {
 		return m.out - m.headers
 	}
 	return c.snd.mss

@@ -54,6 +54,7 @@ type event struct {
 	to     int
 	seg    packet.Segment
 	data   []byte
+	icmp   *packet.ICMPError // instead of a segment
 }
 
 type events []*event
@@ -261,6 +262,11 @@ func (w *world) step(deadline time.Duration) bool {
 
 func (w *world) deliver(ev *event) {
 	e := w.ends[ev.to]
+	if ev.icmp != nil {
+		e.c.HandleICMP(w.now, ev.icmp)
+		w.flush(ev.to)
+		return
+	}
 	if e.c == nil {
 		if ev.to == 1 && ev.seg.Flags&(packet.SYN|packet.ACK) == packet.SYN {
 			e.c = Accept(w.now, e.cfg, e, &ev.seg)
