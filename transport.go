@@ -132,7 +132,8 @@ func (t *Transport) peek() *shared {
 
 // Shutdown waits until everything written on closed connections is delivered, or ctx ends: call it before the
 // process exits, since a userspace transport cannot deliver after that. It does not close connections that are
-// open: close them first. The error is ctx's; Close aborts what is left.
+// open: close them first. Of ModeWire it waits also until the subflows of what was delivered have been closed, or for a
+// second: Close would reset them. The error is ctx's; Close aborts what is left.
 func (t *Transport) Shutdown(ctx context.Context) error {
 	s := t.peek()
 	if s == nil {
@@ -142,7 +143,7 @@ func (t *Transport) Shutdown(ctx context.Context) error {
 	for {
 		m := s.lingering(flushed)
 		if m == nil {
-			return nil
+			return s.settleWire(ctx)
 		}
 		flushed[m] = true
 		if d := m.driver.Load(); d != nil {

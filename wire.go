@@ -78,6 +78,17 @@ func (s *shared) userspace() (*stack.Stack, error) {
 	return w, nil
 }
 
+// settleWire waits for the ends of subflows that are under way.
+func (s *shared) settleWire(ctx context.Context) error {
+	s.wireMu.Lock()
+	own := s.wire
+	s.wireMu.Unlock()
+	if own == nil {
+		return nil
+	}
+	return own.Settle(ctx)
+}
+
 // closeWire ends the Transport's own TCP.
 func (s *shared) closeWire() {
 	s.wireMu.Lock()

@@ -2,6 +2,7 @@ package stack
 
 import (
 	"testing"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
 
@@ -9,7 +10,9 @@ import (
 )
 
 // What has gone counts on, and nothing counts twice.
-func TestCounters(t *testing.T) {
+func TestCounters(t *testing.T) { synctest.Test(t, testCounters) }
+
+func testCounters(t *testing.T) {
 	const size = 1 << 20
 	var w *world
 	check := func(when string) (client, server extapi.Counters) {
@@ -38,7 +41,7 @@ func TestCounters(t *testing.T) {
 		require.Empty(t, w.client.ports)
 		require.Empty(t, w.server.ports)
 	})
-	w = newWorld(t, secondAddr)
+	w = newDistantWorld(t, secondAddr)
 	c, s := w.dial(w.seed(true))
 	w.hello(c.d, s.d)
 	w.join(c.d)

@@ -210,11 +210,17 @@ func (p *port) fire() {
 	p.leave(now)
 }
 
-// giveUp ends a handshake that nobody waits for any more.
+// giveUp ends a handshake that nobody waits for any more, or the subflow that has come of it meanwhile if the stack is
+// closed.
 func (p *port) giveUp(err error) {
 	d, now := p.enter(0)
 	if d != nil {
-		d.Pause()
+		if p.s.isClosed() {
+			p.flow.Abort(now, engine.ResetUnspecified)
+			d.Leave(now)
+		} else {
+			d.Pause()
+		}
 		return
 	}
 	if !p.over {

@@ -54,16 +54,10 @@ func New(epoch time.Time, open func(link.Stack) (link.Link, error)) (*Stack, err
 func (s *Stack) now() time.Duration { return time.Since(s.epoch) }
 
 // Close aborts the connections that are left, like one whose stream carrier has closed it and that still delivers, and
-// ends the link.
+// ends the link. Nothing is kept of what could still be sent: an MP_FASTCLOSE is not repeated any more.
 func (s *Stack) Close() error {
 	s.mu.Lock()
 	s.closed = true
-	ports := make([]*port, 0, len(s.ports))
-	for p, alone := range s.ports {
-		if alone {
-			ports = append(ports, p)
-		}
-	}
 	conns := slices.Collect(maps.Keys(s.conns))
 	s.mu.Unlock()
 	for _, d := range conns {
@@ -71,7 +65,7 @@ func (s *Stack) Close() error {
 	}
 	err := s.link.Close()
 	s.Writable(s.now()) // what waits is lost
-	for _, p := range ports {
+	for _, p := range s.allPorts() {
 		p.giveUp(link.ErrClosed)
 	}
 	return err
@@ -139,6 +133,13 @@ func (s *Stack) watch(p *port) bool {
 		s.ports[p] = true
 	}
 	return !s.closed
+}
+
+// allPorts are the ports that there are now.
+func (s *Stack) allPorts() []*port {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Keys(s.ports))
 }
 
 // unwatch leaves a port to a driver.Conn.

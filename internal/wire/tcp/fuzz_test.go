@@ -193,7 +193,7 @@ func program(c *Conn, _ *sink, now time.Duration, what byte) time.Duration {
 	case 8:
 		c.Limit(2000)
 	case 9:
-		c.ShareWindow(9000)
+		c.Limit(0)
 	case 10:
 		c.Consumed(now, 1<<20)
 	case 11:

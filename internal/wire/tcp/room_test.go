@@ -73,19 +73,6 @@ func TestRoomIsOfferedToWhoFilledIt(t *testing.T) {
 	require.Equal(t, 1, r.calls, "there was room all the time")
 }
 
-func TestASharedWindowOpens(t *testing.T) {
-	s := dialed(t, "mss=1000 win=0")
-	s.send(3000)
-	s.quiet("closed")
-	s.c.ShareWindow(2000)
-	s.drain()
-	s.wantData(1, 2001, "the peer has said so on another path")
-	s.c.ShareWindow(100)
-	s.c.ShareWindow(3000)
-	s.drain()
-	s.wantData(2001, 3001, "it never shrinks that way")
-}
-
 func TestASuperSegmentLeavesItsFINAndCWRAlone(t *testing.T) {
 	s := dialed(t, "mss=1000")
 	s.c.SetSuper(5000)

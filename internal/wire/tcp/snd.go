@@ -183,10 +183,3 @@ func (c *Conn) SetSuper(bytes int) { c.snd.super = max(0, bytes) }
 
 // Sequence is the sequence number of an offset of ours, as it stands in headers.
 func (c *Conn) Sequence(off uint64) uint32 { return c.snd.sequence(off) }
-
-// ShareWindow tells of a window that another connection to the same peer has been told: with Multipath TCP
-// all subflows share one, and any of them may learn that it has opened. It only ever widens.
-func (c *Conn) ShareWindow(bytes int64) {
-	c.snd.wnd = max(c.snd.wnd, bytes)
-	c.snd.maxWnd = max(c.snd.maxWnd, c.snd.wnd)
-}
