@@ -173,7 +173,7 @@ func wireOffer(s *settings) engine.CapableOffer { return engine.CapableOffer{Che
 
 // wireTCP is what the settings say of every subflow of our own TCP.
 func wireTCP(s *settings) tcp.Config {
-	return tcp.Config{NoDelay: true, ECNAnswer: true, RecvBuffer: s.RecvBuffer, SendBuffer: s.SendBuffer, KeepAlive: keepAlive(s.KeepAlive)}
+	return tcp.Config{NoDelay: true, ECNAnswer: true, Pacing: true, RecvBuffer: s.RecvBuffer, SendBuffer: s.SendBuffer, KeepAlive: keepAlive(s.KeepAlive)}
 }
 
 // wireCongestion is the congestion control of our own TCP: CUBIC, as the operating systems have it, unless the program

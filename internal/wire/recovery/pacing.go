@@ -11,9 +11,13 @@ import (
 // timer lets pass, so that a late wake-up is made good.
 const (
 	pacedUnit  = time.Millisecond
-	pacedSlack = 2 * time.Millisecond
+	pacedSlack = 4 * time.Millisecond
 	pacedMost  = maxRecord
 )
+
+// maxPaced is the rate above which a window is not spread: a super-segment takes less than a timer's millisecond, so that
+// waiting for timers would cost more than bursts do.
+const maxPaced = pacedMost * int64(time.Second/pacedUnit)
 
 // Pacing gains over window and round-trip time, in percent: a window that doubles within the round trip
 // needs twice its rate, one that grows slowly little more than its own.
@@ -123,7 +127,9 @@ func (s *Sender) repace(now time.Duration) {
 		if m.SSThresh < 0 || m.Window < m.SSThresh/2 {
 			gain = gainSlowStart
 		}
-		rate = perSecond(m.Window*gain/100, s.rtt.srtt)
+		if rate = perSecond(m.Window*gain/100, s.rtt.srtt); rate > maxPaced {
+			rate = 0
+		}
 	}
 	s.pacer.set(now, max(rate, 0), s.mss)
 }

@@ -63,6 +63,32 @@ func TestPacingOfWindow(t *testing.T) {
 	require.Positive(t, w.s.PacingRate())
 }
 
+// A window that would leave faster than timers can tell is not spread, and is again when its round trip has become longer. A
+// controller's own rate stands.
+func TestPacingOfWindowEndsWhereTimersDo(t *testing.T) {
+	ctl := &fixed{window: 1 << 20}
+	s := New(Config{MSS: 1000, Controller: ctl, SACK: true, Pacing: true})
+	s.Resume(1)
+	ack := func(now time.Duration, rtt time.Duration) {
+		for range 100 { // until the mean is there
+			s.OnSend(now, s.Nxt(), s.Nxt()+1000, false)
+			now += rtt
+			s.OnAck(now, &Ack{Off: s.Nxt()})
+		}
+	}
+	ack(0, ms(1)) // 1 GB/s and more
+	require.Zero(t, s.PacingRate())
+	require.EqualValues(t, 1<<20, s.Allowance(ms(100)), "the whole window leaves at once")
+	ack(ms(1000), ms(100))
+	rate := s.PacingRate()
+	require.InEpsilon(t, 20<<20, rate, 0.01, "two windows in a round trip")
+	s.OnSend(ms(20000), s.Nxt(), s.Nxt()+uint64(s.Allowance(ms(20000))), false)
+	require.Zero(t, s.Allowance(ms(20000)))
+	ctl.rate = 1e9
+	ack(ms(30000), ms(1))
+	require.EqualValues(t, 1e9, s.PacingRate())
+}
+
 func TestPacingArithmetic(t *testing.T) {
 	require.EqualValues(t, 1000, perTime(1e6, time.Millisecond))
 	require.EqualValues(t, 0, perTime(-1, time.Second))

@@ -25,7 +25,7 @@ type Config struct {
 	DelayedAck time.Duration
 	// Tick is the resolution of the timestamps that the peer echoes; 0: 1 ms.
 	Tick time.Duration
-	// Pacing spreads a window over the round trip even where the controller names no rate. A controller
+	// Pacing spreads a window over the round trip even where the controller names no rate, up to maxPaced. A controller
 	// that names one is always paced.
 	Pacing bool
 }
