@@ -13,6 +13,7 @@ import (
 const (
 	minPatience = 500 * time.Millisecond // for the answer to a question: a stall costs less than a false alarm
 	maxSilence  = 2 * time.Second
+	askAgain    = 600 * time.Millisecond // from one question to a doubted flow to the next, at first: Linux answers no keep-alive twice in 500 ms
 )
 
 // HandleAcked says that the subflow's own TCP, or a proxy's, has acknowledged more.
@@ -55,6 +56,18 @@ func (c *Conn) doubt(now time.Duration, s *subflow) {
 	s.tx.doubted = true
 	s.f.Probe(now)
 	c.stale(now, s)
+	s.tx.again = now + askAgain
+}
+
+// askDoubted repeats the question to a doubted flow: it or the answer may have been lost, and only who opens subflows
+// learns of a path's return by a join as well. It returns when it is to be called again.
+func (c *Conn) askDoubted(now time.Duration, s *subflow) time.Duration {
+	if now >= s.tx.again {
+		s.f.Probe(now)
+		s.tx.looks++
+		s.tx.again = now + min(askAgain<<min(s.tx.looks, 5), dataCeil)
+	}
+	return s.tx.again
 }
 
 // blame doubts the flows that carry an overdue segment, as long as one is left that does not, and unless their TCP

@@ -50,6 +50,38 @@ func TestOverdueByteBlamesItsCarrierNotWhoWaits(t *testing.T) {
 	require.Equal(t, extapi.StateActive, s.state(f), "the peer itself answers")
 }
 
+// A question or its answer may get lost, and Linux gives none twice in half a second: a doubted path is asked again, ever
+// more rarely, as long as there is something to send, and also by who cannot probe it with a join.
+func TestDoubtedPathIsAskedAgain(t *testing.T) {
+	s, f, g := deadByProxy(t)
+	for range 10 {
+		s.wait(80 * time.Millisecond)
+		byProxy(f)
+	}
+	require.Equal(t, extapi.StateStale, s.state(f))
+	g.Sends(ack(10))
+	f.clear()
+	var at []time.Duration
+	for sent := uint64(10); s.now < 20*time.Second; sent++ {
+		s.write("x")
+		byProxy(g)
+		s.wait(20 * time.Millisecond)
+		g.Sends(ack(sent + 1))
+		for range strings.Count(strings.Join(f.log, "; "), "probe") {
+			at = append(at, s.now)
+		}
+		f.clear()
+	}
+	require.Greater(t, len(at), 3, "%v", at)
+	require.Less(t, len(at), 8, "%v", at)
+	require.Less(t, at[0], 2*time.Second)
+	for i := range at[1:] {
+		require.Greater(t, at[i+1]-at[i], 520*time.Millisecond, "Linux answers")
+	}
+	f.Sends(alive)
+	require.Equal(t, extapi.StateActive, s.state(f), "it may be used again")
+}
+
 // With no other path left there is nobody to blame: a stale path is better than none.
 func TestOverdueByteOnTheOnlyPathIsSentAgainThere(t *testing.T) {
 	s, f := single(t, true)

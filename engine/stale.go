@@ -132,6 +132,10 @@ func (c *Conn) checkStall(now time.Duration) {
 			continue
 		}
 		c.observe(now, s)
+		if s.tx.doubted {
+			next = sooner(next, c.askDoubted(now, s))
+			continue
+		}
 		if owed := s.owes(); !owed || s.tx.calm && s.tx.outstanding == 0 {
 			// What the carrier sends by itself, answers above all, it sends without a word: it is owed an
 			// acknowledgement from when that is first seen.
@@ -152,12 +156,18 @@ func (c *Conn) checkStall(now time.Duration) {
 			due = now + min(stallFloor<<min(s.tx.looks, 4), lookCeil)
 			s.tx.looks++
 		}
-		if next == 0 || due < next {
-			next = due
-		}
+		next = sooner(next, due)
 	}
 	c.time.stall = next
 	c.time.arm(next)
+}
+
+// sooner is the earlier one of two instants; 0 is none.
+func sooner(a, b time.Duration) time.Duration {
+	if a == 0 || b < a {
+		return b
+	}
+	return a
 }
 
 // observe reads the flow's measurements and takes note of progress.

@@ -49,6 +49,7 @@ type flowProgress struct {
 	asked       time.Duration // since when a probe waits for its answer; 0: none does (doubt.go)
 	answered    time.Duration // when the peer itself last did
 	delivered   time.Duration // when a DATA_ACK last moved over what it alone carried
+	again       time.Duration // when it is asked again, while it is doubted
 	looks       uint          // at it since it is stale
 	calm        bool          // the last look found nothing that a sign of life is due for
 	doubted     bool          // acknowledgements at the level of the subflow prove nothing any more

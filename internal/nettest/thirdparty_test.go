@@ -121,8 +121,9 @@ func TestNamespaceCurlMeetsGreeter(t *testing.T) {
 	}
 }
 
-// nginx runs the Debian package's server with a configuration of our own; /file is size bytes long.
-func (l *lab) nginx(cert, key string, size int) (sum string, access string) {
+// nginx runs the Debian package's server with a configuration of our own, under another program if one is given; /file is
+// size bytes long.
+func (l *lab) nginx(cert, key string, size int, under ...string) (sum string, access string) {
 	l.t.Helper()
 	dir := l.t.TempDir()
 	var body []byte
@@ -144,7 +145,7 @@ func (l *lab) nginx(cert, key string, size int) (sum string, access string) {
 		}`, dir, cert, key)
 	file := filepath.Join(dir, "nginx.conf")
 	require.NoError(l.t, os.WriteFile(file, []byte(conf), 0o600))
-	cmd := l.command("s", "nginx", "-e", filepath.Join(dir, "error.log"), "-c", file)
+	cmd := l.command("s", append(under, "nginx", "-e", filepath.Join(dir, "error.log"), "-c", file)...)
 	require.NoError(l.t, cmd.Start())
 	l.t.Cleanup(func() {
 		_ = cmd.Process.Signal(os.Interrupt)
