@@ -72,7 +72,7 @@ func TestNamespaceWireMptcpizedIperf(t *testing.T) {
 			l.do("c", "ip mptcp endpoint add "+clientIP(2).String()+" dev c2 subflow")
 			l.background("s", "iperf3", "-s", "-B", loopback)
 			l.listens("s", iperf)
-			l.background("s", bin, "forward", "-reverse", "-mode", "wire", "-server-speaks-first", "-listen", at(serverIP(1)), "-to", fmt.Sprintf("%s:%d", loopback, iperf))
+			l.background("s", bin, "forward", "-reverse", "-mode", "wire", "-v", "-server-speaks-first", "-listen", at(serverIP(1)), "-to", fmt.Sprintf("%s:%d", loopback, iperf))
 			l.listens("s", port)
 			return append(mptcpized, "iperf3", "-c", serverIP(1).String(), "-p", fmt.Sprint(port))
 		}, "MPJoinSynAckRx"},
