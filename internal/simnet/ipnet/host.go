@@ -369,6 +369,18 @@ func (f *flow) Acked(uint32) {}
 // Lost implements link.Flow.
 func (f *flow) Lost(uint32, bool) {}
 
+// Inherit implements link.Flow.
+func (f *flow) Inherit(ifIndex int, h link.Handler) (link.Flow, error) {
+	defer f.host.net.enter()()
+	if f.closed || f.host.flows[f.fourTuple] != f {
+		return nil, link.ErrClosed
+	}
+	f.closed = true
+	to := &flow{host: f.host, fourTuple: f.fourTuple, ifIndex: ifIndex, handler: h}
+	f.host.flows[f.fourTuple] = to
+	return to, nil
+}
+
 // Close implements link.Flow.
 func (f *flow) Close() {
 	defer f.host.net.enter()()

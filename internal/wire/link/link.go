@@ -135,6 +135,9 @@ type Flow interface {
 	// without it.
 	Lost(seq uint32, timeout bool)
 
+	// Inherit makes a flow of this one's four-tuple for a new connection, as Connect does, and closes this one.
+	Inherit(ifIndex int, h Handler) (Flow, error)
+
 	// Close forgets the flow. A handler's call that is under way on another goroutine may still finish.
 	Close()
 }

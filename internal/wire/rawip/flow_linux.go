@@ -86,6 +86,15 @@ func (f *flow) Lost(seq uint32, timeout bool) {
 	}
 }
 
+// Inherit implements link.Flow.
+func (f *flow) Inherit(ifIndex int, h link.Handler) (link.Flow, error) {
+	to := f.link.newFlow(f.local, f.remote, ifIndex, h)
+	if err := f.link.ports.inherit(f, to); err != nil {
+		return nil, err
+	}
+	return to, nil
+}
+
 // Close implements link.Flow.
 func (f *flow) Close() { f.link.ports.remove(f) }
 

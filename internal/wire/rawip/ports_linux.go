@@ -266,6 +266,17 @@ func shieldOf(a netip.AddrPort) netip.AddrPort {
 	return a
 }
 
+// inherit puts a flow in the place of another with the same addresses.
+func (p *ports) inherit(from, to *flow) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed || p.flows[from.tuple] != from {
+		return link.ErrClosed
+	}
+	p.flows[to.tuple], to.port = to, from.port
+	return nil
+}
+
 // remove forgets a flow.
 func (p *ports) remove(f *flow) {
 	p.mu.Lock()

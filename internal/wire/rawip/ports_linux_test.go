@@ -75,6 +75,23 @@ func TestClientPortsAreShared(t *testing.T) {
 	require.Equal(t, p.held[flows[0].local] != nil, ours)
 }
 
+// A new connection takes over the four-tuple of one that is over, and with it its port: who had it has nothing to give back.
+func TestFlowInherits(t *testing.T) {
+	p, filtered := unfiltered(t)
+	old := connect(t, p, netip.AddrPortFrom(here, 0), remote(1))
+	heir := &flow{tuple: old.tuple, handler: newRecorder()}
+	require.NoError(t, p.inherit(old, heir))
+	require.ErrorIs(t, p.inherit(old, &flow{tuple: old.tuple}), link.ErrClosed, "once")
+	p.remove(old)
+	got, _, ours := p.lookup(old.local, old.remote, 0)
+	require.True(t, ours)
+	require.Same(t, heir, got)
+	require.Equal(t, 1, heir.port.users)
+	require.Len(t, *filtered, 1)
+	p.remove(heir)
+	require.Zero(t, heir.port.users)
+}
+
 // A port that another program listens on is not ours to take, nor can it take ours.
 func TestPortsOfOthers(t *testing.T) {
 	p, _ := unfiltered(t)

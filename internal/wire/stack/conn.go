@@ -238,7 +238,7 @@ func (s *Stack) newPort(local, remote netip.AddrPort, iface string) (*port, erro
 	p := &port{s: s}
 	p.lead(route, iface)
 	p.mu.Lock()
-	p.lf, err = s.link.Connect(netip.AddrPortFrom(route.Source, local.Port()), remote, p.through, p)
+	p.lf, err = s.connect(netip.AddrPortFrom(route.Source, local.Port()), remote, p)
 	if err != nil {
 		p.mu.Unlock()
 		return nil, err

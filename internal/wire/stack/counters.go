@@ -61,6 +61,7 @@ func (s *Stack) forget(p *port) {
 	defer s.mu.Unlock()
 	if _, known := s.ports[p]; known {
 		delete(s.ports, p)
+		s.waits.remove(p)
 		mib.Sum(&s.past.tcp, c)
 	}
 }

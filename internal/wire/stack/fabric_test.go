@@ -47,6 +47,7 @@ type host struct {
 	flows map[[2]netip.AddrPort]*hostFlow
 	ports map[netip.AddrPort]*hostPort
 	next  uint16
+	last  uint16 // the last port that Connect chooses; 0: there are enough
 
 	limited bool // only so many segments as there is room for leave
 	room    int
@@ -218,6 +219,9 @@ func (h *host) Connect(local, remote netip.AddrPort, ifIndex int, hd link.Handle
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if local.Port() == 0 {
+		if h.last != 0 && h.next >= h.last {
+			return nil, link.ErrNoPort
+		}
 		h.next++
 		local = netip.AddrPortFrom(local.Addr(), h.next)
 	}
@@ -255,10 +259,19 @@ func (f *hostFlow) Remote() netip.AddrPort { return f.remote }
 func (f *hostFlow) Super() int             { return 0 }
 func (f *hostFlow) Acked(uint32)           {}
 func (f *hostFlow) Lost(uint32, bool)      {}
+func (f *hostFlow) Inherit(_ int, h link.Handler) (link.Flow, error) {
+	f.host.mu.Lock()
+	defer f.host.mu.Unlock()
+	to := &hostFlow{f.host, f.local, f.remote, h}
+	f.host.flows[[2]netip.AddrPort{f.local, f.remote}] = to
+	return to, nil
+}
 func (f *hostFlow) Close() {
 	f.host.mu.Lock()
 	defer f.host.mu.Unlock()
-	delete(f.host.flows, [2]netip.AddrPort{f.local, f.remote})
+	if k := [2]netip.AddrPort{f.local, f.remote}; f.host.flows[k] == f {
+		delete(f.host.flows, k)
+	}
 }
 
 type hostPort struct {

@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"container/list"
 	"errors"
 	"fmt"
 	"strconv"
@@ -30,8 +31,9 @@ type port struct {
 	lf      link.Flow
 	timer   *time.Timer // while mu guards
 	route   link.Route
-	through int    // index of the interface that segments have to leave through; 0: the route's
-	batch   *batch // between Gather and Sent, and while some of it waits for room
+	wait    *list.Element // among the stack's waits, whose lock guards it
+	through int           // index of the interface that segments have to leave through; 0: the route's
+	batch   *batch        // between Gather and Sent, and while some of it waits for room
 	n       int
 	sent    int    // of these, how many have left or are lost
 	room    uint64 // the stall's version before the last attempt
@@ -370,8 +372,11 @@ func (p *port) drop() {
 
 // Over says that the connection can forget the port: what TIME-WAIT has to answer, the port answers alone.
 func (p *port) Over() bool {
-	return p.batch == nil && (p.flow.Done() || p.flow.Conn().State() == tcp.TimeWait)
+	return p.batch == nil && (p.flow.Done() || p.waiting())
 }
+
+// waiting says whether the port is in TIME-WAIT.
+func (p *port) waiting() bool { return p.flow != nil && p.flow.Conn().State() == tcp.TimeWait }
 
 // Release makes the port its own again.
 func (p *port) Release() {

@@ -95,6 +95,17 @@ func (c *Conn) timeWait(now time.Duration) {
 	c.timers.set(timerLast, now+c.cfg.TimeWait)
 }
 
+// renewAfter is how long TIME-WAIT has lasted at least when a connection of our own takes its place: the timestamps have
+// ticked, and a peer that missed our last ACK has said so.
+const renewAfter = time.Second
+
+// Renewable says whether a SYN of our own may go over the same addresses while this connection is in TIME-WAIT: old segments
+// are told from new ones "if the timestamp clock can be guaranteed to have ticked at least once since the old connection
+// was open" (RFC 7323 appendix B.2). The owner forgets this Conn then.
+func (c *Conn) Renewable(now time.Duration) bool {
+	return c.state == TimeWait && c.ts.on && now >= c.timers.at[timerLast]-c.cfg.TimeWait+renewAfter
+}
+
 // lastTimeout is the end of TIME-WAIT, or of a FIN-WAIT-2 that nobody waits in.
 func (c *Conn) lastTimeout(now time.Duration) {
 	switch c.state {

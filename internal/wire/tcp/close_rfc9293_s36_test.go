@@ -190,6 +190,30 @@ func TestTimeWaitIsReused(t *testing.T) {
 	}
 }
 
+// RFC 7323 appendix B.2: with timestamps, our own next connection need not wait for the end of TIME-WAIT.
+func TestTimeWaitIsRenewed(t *testing.T) {
+	for options, ok := range map[string]bool{"mss=1460 ts=1000,0": true, "mss=1460": false} {
+		s := dialed(t, options, withTimestamps)
+		s.close()
+		require.False(t, s.c.Renewable(s.now), "not closed yet")
+		if ok {
+			s.peer("FA seq=1 ack=2 ts=1001,0")
+		} else {
+			s.peer("FA seq=1 ack=2")
+		}
+		require.Equal(t, TimeWait, s.c.State())
+		s.after(renewAfter - time.Millisecond)
+		require.False(t, s.c.Renewable(s.now), "a FIN that comes again is still due")
+		if ok {
+			s.peer("FA seq=1 ack=2 ts=1001,0")
+			s.after(renewAfter - time.Millisecond)
+			require.False(t, s.c.Renewable(s.now), "it has come again")
+		}
+		s.after(time.Millisecond)
+		require.Equal(t, ok, s.c.Renewable(s.now), options)
+	}
+}
+
 // RFC 1337: a RST does not end TIME-WAIT.
 func TestTimeWaitOutlastsAReset(t *testing.T) {
 	s := dialed(t, "mss=1460")

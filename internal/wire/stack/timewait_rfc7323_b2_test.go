@@ -1,0 +1,66 @@
+package stack
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/mptcp-go/mptcp/internal/wire/link"
+)
+
+// short is a connection that the client closes first; it returns the client's port, which is in TIME-WAIT then.
+func (w *world) short(waiting int) uint16 {
+	w.t.Helper()
+	c, s := w.dial(w.seed(true))
+	w.hello(c.d, s.d)
+	require.NoError(w.t, c.d.Close())
+	_, err := s.d.Read(make([]byte, 1))
+	require.ErrorIs(w.t, err, io.EOF)
+	require.NoError(w.t, s.d.Close())
+	<-s.d.Closed()
+	require.Eventually(w.t, func() bool { return w.waiting() == waiting }, 5*time.Second, time.Millisecond)
+	return uint16(c.d.LocalAddr().(*net.TCPAddr).Port)
+}
+
+// waiting counts the client's connections in TIME-WAIT.
+func (w *world) waiting() (n int) {
+	w.client.mu.Lock()
+	defer w.client.mu.Unlock()
+	for _, l := range w.client.waits {
+		n += l.Len()
+	}
+	return n
+}
+
+// When no port is left, who dials is told so. A second after it was closed the oldest connection makes room for a new one,
+// over the same addresses, whose timestamps go on.
+func TestPortsInTimeWaitAreUsedAgain(t *testing.T) {
+	w := newWorld(t)
+	h := w.client.link.(*host)
+	h.mu.Lock()
+	h.last = h.next + 3
+	h.mu.Unlock()
+	var used []uint16
+	for n := range 3 {
+		used = append(used, w.short(n+1))
+	}
+	_, _, err := w.client.Dial(context.Background(), w.seed(true), netip.AddrPortFrom(clientAddr, 0), netip.AddrPortFrom(serverAddr, serverPort), "")
+	require.ErrorIs(t, err, link.ErrNoPort)
+	oldest := func() bool {
+		w.client.mu.Lock()
+		defer w.client.mu.Unlock()
+		for _, l := range w.client.waits {
+			return l.Front().Value.(*port).flow.Conn().Renewable(w.client.now())
+		}
+		return false
+	}
+	for _, port := range used {
+		require.Eventually(t, oldest, 5*time.Second, 10*time.Millisecond)
+		require.Equal(t, port, w.short(3))
+	}
+}
