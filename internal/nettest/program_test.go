@@ -26,6 +26,7 @@ type order struct {
 	Addr  string // to listen on or to dial
 	Stack string // "": this library; "net": the standard library, whose TCP may be the kernel's MPTCP
 	Job   job    // of a client
+	Quick quick  // of quick ones
 
 	Mode        mptcp.Mode
 	Discovery   mptcp.Discovery
@@ -79,7 +80,7 @@ type job struct {
 
 // report is what a program has to say, as a line of JSON.
 type report struct {
-	Kind string        // "listening", "connected", "state", "event", "done", "fetched", "failed"
+	Kind string        // "listening", "connected", "state", "event", "done", "fetched", "usage", "failed"
 	At   time.Duration // since the program began
 	Err  string
 
@@ -96,6 +97,7 @@ type report struct {
 
 	Sent, Received tally
 	Fetch          fetch
+	Usage          usage
 }
 
 // tally is what one direction of a connection has carried.
@@ -265,16 +267,18 @@ func (p *program) say(command string) {
 // state asks for the state of the program's connections and returns that of the newest.
 func (p *program) state() report {
 	p.l.t.Helper()
-	before, _, _ := p.look()
-	p.say("state")
-	n := len(before)
-	return p.until(5*time.Second, "state", func(r report) bool {
-		if n > 0 {
-			n--
-			return false
-		}
-		return r.Kind == "state"
-	})
+	return p.ask("state")
+}
+
+// ask asks for a report and returns it.
+func (p *program) ask(kind string) report {
+	p.l.t.Helper()
+	var before time.Duration
+	if list, _, _ := p.look(); len(list) > 0 {
+		before = list[len(list)-1].At
+	}
+	p.say(kind)
+	return p.until(5*time.Second, kind, func(r report) bool { return r.Kind == kind && r.At > before })
 }
 
 // String tells what is known when a test fails.

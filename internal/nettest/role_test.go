@@ -13,6 +13,7 @@ import (
 	"runtime/pprof"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -32,6 +33,9 @@ var roles = map[string]func(*actor) error{
 	"caller":  (*actor).caller,  // and its client, which only connects
 	"flooder": (*actor).flooder, // sends SYNs
 	"prober":  (*actor).prober,  // sends some and tells what comes back
+
+	"quick server": (*actor).quickServer, // takes many short connections
+	"quick client": (*actor).quickClient, // and makes them
 }
 
 // actor is a program as it sees itself.
@@ -45,6 +49,7 @@ type actor struct {
 	conns []net.Conn // oldest first
 
 	stopped chan struct{} // closed when senders are to stop
+	served  atomic.Int64  // connections of a quick server
 }
 
 // obey is the main function of a program.
@@ -73,6 +78,12 @@ func (a *actor) listen() {
 			stop()
 		case "state":
 			a.state()
+		case "usage":
+			a.measure()
+		case "close":
+			if err := mptcp.DefaultTransport.Close(); err != nil {
+				a.fail(err)
+			}
 		case "stacks":
 			a.state()
 			_ = pprof.Lookup("goroutine").WriteTo(os.Stderr, 1) // for whoever looks into a failure
