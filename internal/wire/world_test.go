@@ -35,6 +35,7 @@ type world struct {
 // route is what lies between one address of the client and the server.
 type route struct {
 	client, server netip.Addr
+	public         netip.Addr // the client's, as the server sees it behind a NAT
 	delay          time.Duration
 	rate           int64         // bytes per second; 0: any
 	queue          time.Duration // how long a packet may wait; 0: any
@@ -479,7 +480,7 @@ func (w *world) route(s packet.Segment, up bool) *route {
 		c, d = d, c
 	}
 	for _, r := range w.routes {
-		if r.client == c && r.server == d {
+		if (r.client == c || r.public == c) && r.server == d {
 			return r
 		}
 	}
