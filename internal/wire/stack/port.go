@@ -388,4 +388,7 @@ func (p *port) Release() {
 		p.arm(p.s.now())
 	}
 	p.d.Store(nil)
+	if p.listener != nil {
+		p.s.thin()
+	}
 }

@@ -39,11 +39,12 @@ type Stack struct {
 	past      past
 	count     mib.Table
 	waits     waits
+	accepted  int // maxAccepted
 }
 
 // New makes a stack. open opens its link; both count time from epoch.
 func New(epoch time.Time, open func(link.Stack) (link.Link, error)) (*Stack, error) {
-	s := &Stack{epoch: epoch, resets: limiter{bucket: tcp.NewBucket(time.Second/maxResets, maxResets/10)}, rand: &locked{r: rand.Reader}, conns: make(map[*driver.Conn]*conn), ports: make(map[*port]bool), waits: waits{}, listeners: make(map[*Listener]struct{})}
+	s := &Stack{epoch: epoch, resets: limiter{bucket: tcp.NewBucket(time.Second/maxResets, maxResets/10)}, rand: &locked{r: rand.Reader}, conns: make(map[*driver.Conn]*conn), ports: make(map[*port]bool), waits: waits{}, accepted: maxAccepted, listeners: make(map[*Listener]struct{})}
 	if _, err := io.ReadFull(s.rand, s.secret[:]); err != nil {
 		return nil, fmt.Errorf("no randomness for sequence numbers: %w", err)
 	}
@@ -132,7 +133,7 @@ func (s *Stack) watch(p *port) bool {
 	defer s.mu.Unlock()
 	if !s.closed {
 		s.ports[p] = true
-		if p.listener == nil && p.waiting() {
+		if p.waiting() {
 			s.waits.add(p)
 		}
 	}

@@ -3,7 +3,6 @@ package stack
 import (
 	"container/list"
 	"net/netip"
-	"time"
 
 	"github.com/mptcp-go/mptcp/internal/wire/link"
 )
@@ -12,6 +11,10 @@ import (
 // make room for the next. Each holds a port, and with it a socket of the process.
 const maxWaits = 512
 
+// maxAccepted is how many connections that came to listeners wait out TIME-WAIT; beyond that the oldest is forgotten, as
+// operating systems do it, so that a busy server's memory is bounded. A late segment of it is answered with a RST then.
+const maxAccepted = 8192
+
 // pair is what a new connection goes from and to, but for its port.
 type pair struct {
 	local   netip.Addr
@@ -19,11 +22,16 @@ type pair struct {
 	through int // the interface that is prescribed
 }
 
-// waits are the ports in TIME-WAIT that were opened from this side, for each pair those that came first first. The stack's
-// lock guards it.
+// waits are the ports in TIME-WAIT, for each pair those that came first first; under the zero pair those that were
+// accepted. The stack's lock guards it.
 type waits map[pair]*list.List
 
-func (p *port) pair() pair { return pair{p.lf.Local().Addr(), p.lf.Remote(), p.through} }
+func (p *port) pair() pair {
+	if p.listener != nil {
+		return pair{}
+	}
+	return pair{p.lf.Local().Addr(), p.lf.Remote(), p.through}
+}
 
 // add enters a port.
 func (w waits) add(p *port) {
@@ -73,7 +81,7 @@ func (s *Stack) connect(local, remote netip.AddrPort, p *port) (link.Flow, error
 // segments can be told from the new one's; else nil.
 func (s *Stack) inherit(k pair, p *port, than int) link.Flow {
 	now := s.now()
-	q := s.eldest(k, than, now)
+	q := s.eldest(k, than, func(q *port) bool { return q.flow.Conn().Renewable(now) })
 	if q == nil {
 		return nil
 	}
@@ -87,8 +95,18 @@ func (s *Stack) inherit(k pair, p *port, than int) link.Flow {
 	return f
 }
 
-// eldest returns the port that inherit is to take, locked.
-func (s *Stack) eldest(k pair, than int, now time.Duration) *port {
+// thin forgets the oldest of the accepted ports in TIME-WAIT when there are more than are kept.
+func (s *Stack) thin() {
+	all := func(*port) bool { return true }
+	for q := s.eldest(pair{}, s.accepted, all); q != nil; q = s.eldest(pair{}, s.accepted, all) {
+		q.flow.Conn().Abort(s.now())
+		q.bury()
+		q.mu.Unlock()
+	}
+}
+
+// eldest returns the oldest of more than so many ports, if it fits, locked.
+func (s *Stack) eldest(k pair, than int, fits func(*port) bool) *port {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l := s.waits[k]
@@ -99,7 +117,7 @@ func (s *Stack) eldest(k pair, than int, now time.Duration) *port {
 	if !q.mu.TryLock() { // the order is port before stack
 		return nil
 	}
-	if q.d.Load() != nil || q.over || !q.flow.Conn().Renewable(now) {
+	if q.d.Load() != nil || q.over || !fits(q) {
 		q.mu.Unlock()
 		return nil
 	}

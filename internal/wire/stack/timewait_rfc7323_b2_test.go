@@ -28,13 +28,35 @@ func (w *world) short(waiting int) uint16 {
 }
 
 // waiting counts the client's connections in TIME-WAIT.
-func (w *world) waiting() (n int) {
-	w.client.mu.Lock()
-	defer w.client.mu.Unlock()
-	for _, l := range w.client.waits {
+func (w *world) waiting() int { return waiting(w.client) }
+
+func waiting(s *Stack) (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range s.waits {
 		n += l.Len()
 	}
 	return n
+}
+
+// Of the connections that a server closed first, so many are kept in TIME-WAIT, those that came last.
+func TestAcceptedInTimeWaitAreBounded(t *testing.T) {
+	w := newWorld(t)
+	w.server.accepted = 3
+	for n := range 6 {
+		c, s := w.dial(w.seed(true))
+		w.hello(c.d, s.d)
+		require.NoError(t, s.d.Close())
+		_, err := c.d.Read(make([]byte, 1))
+		require.ErrorIs(t, err, io.EOF)
+		require.NoError(t, c.d.Close())
+		<-c.d.Closed()
+		<-s.d.Closed()
+		require.Eventually(t, func() bool { return waiting(w.server) == min(n+1, 3) }, 5*time.Second, time.Millisecond)
+	}
+	w.server.mu.Lock()
+	defer w.server.mu.Unlock()
+	require.Len(t, w.server.ports, 3, "the others are forgotten altogether")
 }
 
 // When no port is left, who dials is told so. A second after it was closed the oldest connection makes room for a new one,
