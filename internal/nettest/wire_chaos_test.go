@@ -19,12 +19,14 @@ type turmoil struct {
 	server    func(there bool) // changes whether the server has its second address
 
 	down  map[int]func()    // takes back what has happened to a leg
-	since map[int]time.Time // when it was well again
+	began map[int]time.Time // when that was
+	found map[int]time.Time // by then a leg that is well again is in use again at the latest
 	there bool
 }
 
 // hurt takes a leg out of use.
 func (x *turmoil) hurt(i int) {
+	x.began[i] = time.Now()
 	if x.addresses && x.r.IntN(2) == 0 {
 		a := clientIP(i)
 		x.do("c", fmt.Sprintf("ip link set c%d down", i))
@@ -43,7 +45,8 @@ func (x *turmoil) mend(i int) {
 	if undo := x.down[i]; undo != nil {
 		undo()
 		delete(x.down, i)
-		x.since[i] = time.Now()
+		// A subflow whose peer was silent tries again after at most as long as it has waited: TCP doubles its timeout.
+		x.found[i] = time.Now().Add(2*time.Since(x.began[i]) + 2*time.Second)
 	}
 }
 
@@ -56,15 +59,14 @@ func (x *turmoil) rage(d time.Duration) (events int) {
 		switch {
 		case i == anchor:
 			for k := range x.legs {
-				// A path that has just come back has to be found first.
-				if k+1 != anchor && x.down[k+1] == nil && time.Since(x.since[k+1]) > 3*time.Second {
+				if k+1 != anchor && x.down[k+1] == nil && time.Now().After(x.found[k+1]) {
 					anchor = k + 1
 					break
 				}
 			}
 		case x.down[i] != nil:
 			x.mend(i)
-		case time.Since(x.since[i]) > time.Duration(x.r.IntN(5))*time.Second:
+		case time.Now().After(x.found[i]) || x.r.IntN(4) == 0:
 			x.hurt(i)
 		case x.server != nil:
 			x.there = !x.there
@@ -99,7 +101,7 @@ func TestNamespaceWireChaos(t *testing.T) {
 			g := leg{mbit: 20}
 			x := &turmoil{
 				r: rand.New(rand.NewPCG(1, 2)), legs: []leg{g, g, g}, addresses: tc.client.Stack == "",
-				down: map[int]func(){}, since: map[int]time.Time{},
+				down: map[int]func(){}, began: map[int]time.Time{}, found: map[int]time.Time{},
 			}
 			x.lab = crossing(t, x.legs, []leg{{}, {}})
 			for _, ns := range []string{"c", "s"} {
