@@ -295,7 +295,7 @@ func (c *chaos) calm() {
 func TestChaos(t *testing.T) {
 	until, seeds := 3*time.Minute, uint64(2)
 	if raceEnabled {
-		until = time.Minute
+		until = 20 * time.Second
 	}
 	if s := os.Getenv("MPTCP_CHAOS"); s != "" {
 		var err error
