@@ -171,8 +171,8 @@ func (c *Conn) sentMSS() int {
 const base = 1280
 
 // suspectMTU steps down when full segments vanish: a second timeout in a row may mean that somebody on the
-// way drops what is too large and says nothing. It steps far, since each step costs a timeout twice as
-// long; the search finds back.
+// way drops what is too large and says nothing, and so may the first where none has ever arrived. It steps
+// far, since each step costs a timeout twice as long; the search finds back.
 func (c *Conn) suspectMTU(now time.Duration, timeouts int) {
 	m := &c.mtu
 	if m.claimed > 0 && m.claimed < m.current {
@@ -181,7 +181,11 @@ func (c *Conn) suspectMTU(now time.Duration, timeouts int) {
 		c.timers.set(timerRaiseMTU, now+raiseAfter)
 		return
 	}
-	if m.off || timeouts < 2 || m.current <= m.least || int(c.snd.nxt-c.snd.una) < c.snd.payload(c) {
+	enough := 2
+	if m.passed == 0 {
+		enough = 1
+	}
+	if m.off || timeouts < enough || m.current <= m.least || int(c.snd.nxt-c.snd.una) < c.snd.payload(c) {
 		return
 	}
 	size := m.least
