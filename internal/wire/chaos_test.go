@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"os"
-	"slices"
 	"testing"
 	"time"
 
@@ -83,11 +82,11 @@ func newChaos(t *testing.T, seed uint64, until time.Duration) *chaos {
 		c.connect(fmt.Sprintf("10.0.%d.1", i+1), server, route{
 			delay: time.Duration(3+c.r.IntN(30)) * time.Millisecond, rate: kbit(300 + c.r.IntN(600)), queue: 100 * time.Millisecond,
 		})
-		c.through(i)
+		c.duplicates(i)
 	}
 	c.nat = &onpath.NAT{Public: netip.MustParseAddr("192.0.2.3"), Reset: seed%3 == 0}
-	c.routes[2].public = c.nat.Public
-	c.through(2, c.nat)
+	c.routes[2].nat = c.nat.Public
+	c.routes[2].through(c.nat)
 	for i, h := range []*host{c.client, c.server} {
 		w, back := &c.ways[i], &c.ways[1-i]
 		w.wrong = -1
@@ -110,33 +109,13 @@ func newChaos(t *testing.T, seed uint64, until time.Duration) *chaos {
 	return c
 }
 
-// through puts elements on a route, in the place of those that were there; what these hold comes out all the same.
-func (c *chaos) through(i int, elements ...onpath.Element) {
-	chain := onpath.NewChain(elements...)
-	emit := func(b []byte, d onpath.Dir) {
-		if s, err := packet.Parse(slices.Clone(b)); err == nil {
-			c.carry(c.routes[i], d == onpath.Forward, s)
-		}
-	}
-	var arm func()
-	arm = func() {
-		if at, ok := chain.Next(); ok {
-			c.after(max(0, at-c.now), func() { chain.Tick(c.now, emit); arm() })
-		}
-	}
-	c.routes[i].box = func(up bool, s packet.Segment) []packet.Segment {
-		b, err := s.Append(nil, packet.FullChecksum)
-		require.NoError(c.t, err)
-		d := onpath.Back
-		if up {
-			d = onpath.Forward
-		}
+// duplicates lets packets of a route come twice, as often as dup says.
+func (c *chaos) duplicates(i int) {
+	c.routes[i].box = func(_ bool, s packet.Segment) []packet.Segment {
 		if c.dup[i] > 0 && c.r.Float64() < c.dup[i] {
-			chain.Process(c.now, slices.Clone(b), d, emit)
+			return []packet.Segment{s, s}
 		}
-		chain.Process(c.now, b, d, emit)
-		arm()
-		return nil
+		return []packet.Segment{s}
 	}
 }
 
@@ -165,11 +144,11 @@ func (c *chaos) box(i int) {
 	me := c.boxed[i]
 	c.works[i] = -1
 	c.tell("box %s on route %d", name, i)
-	c.through(i, append([]onpath.Element{e}, keep...)...)
+	c.routes[i].through(append([]onpath.Element{e}, keep...)...)
 	c.after(time.Second+time.Duration(c.r.Int64N(int64(8*time.Second))), func() {
 		if me == c.boxed[i] {
 			c.tell("no box on route %d", i)
-			c.through(i, keep...)
+			c.routes[i].through(keep...)
 			c.boxed[i]++
 		}
 	})
@@ -280,8 +259,8 @@ func (c *chaos) calm() {
 		k.dead, k.loss, k.reorder, k.rate, c.dup[i], c.away[i] = false, 0, 0, mbit(5), 0, false
 		c.boxed[i] += c.boxed[i] % 2
 	}
-	c.through(1)
-	c.through(2, c.nat)
+	c.routes[1].through()
+	c.routes[2].through(c.nat)
 	c.spared = false
 	c.addresses()
 	c.announce()

@@ -13,6 +13,7 @@ import (
 	"github.com/mptcp-go/mptcp/congestion"
 	"github.com/mptcp-go/mptcp/engine"
 	"github.com/mptcp-go/mptcp/extapi"
+	"github.com/mptcp-go/mptcp/internal/onpath"
 	"github.com/mptcp-go/mptcp/internal/pool"
 	"github.com/mptcp-go/mptcp/internal/simnet"
 	"github.com/mptcp-go/mptcp/internal/wire/packet"
@@ -35,7 +36,6 @@ type world struct {
 // route is what lies between one address of the client and the server.
 type route struct {
 	client, server netip.Addr
-	public         netip.Addr // the client's, as the server sees it behind a NAT
 	delay          time.Duration
 	rate           int64         // bytes per second; 0: any
 	queue          time.Duration // how long a packet may wait; 0: any
@@ -44,6 +44,10 @@ type route struct {
 	dead           bool
 	// box is what a middlebox makes of a packet: any number of packets go on.
 	box  func(up bool, s packet.Segment) []packet.Segment
+	path *onpath.Chain // the same as elements; see through
+	due  time.Duration // when path has something to do
+	nat  netip.Addr    // the address that stands for the client's at the server
+	data int           // bytes of payload that came through
 	free [2]time.Duration
 	seen []packet.Segment // with keep
 	keep bool
@@ -469,7 +473,11 @@ func (w *world) send(from *host, s packet.Segment) {
 			out = r.box(up, p)
 		}
 		for _, q := range out {
-			w.carry(r, up, q)
+			if r.path != nil {
+				r.process(w, up, q)
+			} else {
+				w.carry(r, up, q)
+			}
 		}
 	}
 }
@@ -480,7 +488,7 @@ func (w *world) route(s packet.Segment, up bool) *route {
 		c, d = d, c
 	}
 	for _, r := range w.routes {
-		if (r.client == c || r.public == c) && r.server == d {
+		if (r.client == c || r.nat == c) && r.server == d {
 			return r
 		}
 	}
@@ -511,6 +519,7 @@ func (w *world) carry(r *route, up bool, s packet.Segment) {
 	if r.reorder > 0 && w.rng.Float64() < r.reorder {
 		d *= 2
 	}
+	r.data += len(s.Payload)
 	to := w.client
 	if up {
 		to = w.server
