@@ -148,6 +148,11 @@ func (f *Flow) Attach(now time.Duration, e *engine.Conn, p engine.FlowParams) en
 	if h.role == roleCapable && h.multipath() && !h.client {
 		e.HandleEstablished(now, f.id)
 	}
+	if h.role == roleJoin && !h.client {
+		// The fourth message does not travel with data: where the first data is lost and other data arrives
+		// before it, Linux takes that for data sent too early, and resets the subflow.
+		f.c.AckFirst(now)
+	}
 	f.dispatch(now)
 	return f.id
 }

@@ -67,7 +67,6 @@ func (f *Flow) takeJoinThird(now time.Duration, in *tcp.Incoming) bool {
 		}
 		f.cfg.Counters.Count(mib.MPJoinAckRx)
 		h.settle(Result{})
-		f.c.AckNow(now) // the fourth message
 	case in.Off != 1:
 		return false // the third message was lost, or overtaken
 	default:
@@ -92,7 +91,7 @@ func (f *Flow) openJoin(now time.Duration, in *tcp.Incoming) {
 // repeatedJoin answers a third message that comes again: its sender has not seen the fourth.
 func (f *Flow) repeatedJoin(now time.Duration) {
 	if f.hs.role == roleJoin && !f.hs.client && f.got.hasJoin && f.got.join.Form == options.JoinAck {
-		f.c.AckNow(now)
+		f.c.AckFirst(now)
 	}
 }
 

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"net/netip"
 	"testing"
 	"time"
 
@@ -121,4 +122,26 @@ func TestJoinIsFoundByItsToken(t *testing.T) {
 	g.wants("unknown", "RST, MP_TCPRST 1")
 	s.join() // from another address and port
 	require.Len(t, s.us.eng.Subflows(s.w.now), 2)
+}
+
+// The ACK that the third message triggers leaves before any data that waits for the subflow: Linux resets a join whose first
+// segment to arrive is data, but not the first.
+func TestTheFourthMessageLeavesBeforeData(t *testing.T) {
+	s := newScript(t, false)
+	f := s.open()
+	s.write(200_000)
+	f.acks(options.MPPrio{Backup: true}) // so that the rest waits for another
+	g := s.end(f.us, netip.MustParseAddrPort("10.0.2.1:5000"))
+	j := engine.NewJoinInitiator(s.keys(), 77, 1, false)
+	g.sends(packet.SYN, "", j.Syn())
+	require.Len(t, g.out, 1)
+	var r received
+	r.parse(g.out[0].Options)
+	third, err := j.HandleSynAck(r.join)
+	require.NoError(t, err)
+	g.out = nil
+	g.acks(third)
+	require.Greater(t, len(g.out), 1)
+	require.Equal(t, "ACK, DSS ack 0", g.tell(g.out[0]))
+	require.Equal(t, "DATA", kind(g.out[1]))
 }

@@ -21,6 +21,7 @@ type acks struct {
 	refill  int           // what quick becomes after a silence
 	last    time.Duration // when payload came last
 	answers bool          // the program answers what arrives: ACKs had better wait for the answer
+	first   bool          // one of those owed leaves before any data
 }
 
 func (a *acks) start(quick int) { *a = acks{quick: quick, refill: quick} }
@@ -83,7 +84,7 @@ func (a *acks) sent(c *Conn, data bool) {
 	if data {
 		a.owed = 0
 	}
-	a.bytes, a.delayed = 0, false
+	a.bytes, a.delayed, a.first = 0, false, false
 	c.timers.stop(timerDelayedAck)
 }
 
@@ -100,4 +101,10 @@ func (c *Conn) AckNow(time.Duration) {
 	if c.state.synchronized() {
 		c.ack.at()
 	}
+}
+
+// AckFirst is AckNow for what must not travel with data: the ACK leaves before any.
+func (c *Conn) AckFirst(now time.Duration) {
+	c.AckNow(now)
+	c.ack.first = c.ack.owed > 0
 }

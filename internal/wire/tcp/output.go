@@ -22,7 +22,7 @@ func (c *Conn) Poll(now time.Duration, out *packet.Segment) bool {
 			return true
 		}
 	}
-	if c.ack.owed > 0 && c.reports() {
+	if c.ack.owed > 0 && (c.ack.first || c.reports()) {
 		c.emitACK(now, out) // data would take the ACK along, and leave it no room for the blocks
 		return true
 	}
