@@ -8,6 +8,7 @@ import (
 	"github.com/mptcp-go/mptcp/internal/onpath"
 	"github.com/mptcp-go/mptcp/internal/wire/packet"
 	"github.com/mptcp-go/mptcp/options"
+	"github.com/stretchr/testify/require"
 )
 
 const (
@@ -189,5 +190,27 @@ func gateway(with string) func(*world) onpath.Element {
 func TestMiddleboxesThatBreakAPath(t *testing.T) {
 	for i, p := range pathBoxes {
 		t.Run(p.name, func(t *testing.T) { p.through(t, uint64(800+i), "both") })
+	}
+}
+
+// M11: after a silence nothing passes any more on either path, with or without a RST. What is then written arrives over new
+// subflows, which the client opens.
+func TestMappingsExpire(t *testing.T) {
+	for _, reset := range []bool{false, true} {
+		w, a, b := two(t, 900)
+		for r, public := range map[*route]string{a: "192.0.2.1", b: "192.0.2.2"} {
+			r.nat = addr(public)
+			r.through(&onpath.NAT{Public: r.nat, Idle: time.Minute, Reset: reset})
+		}
+		want := pattern(200 << 10)
+		w.client.out = want[:100<<10]
+		w.dial()
+		w.run(5*time.Minute, nil)
+		require.Equal(t, 100<<10, w.server.in.Len())
+		w.client.out, w.client.fin, w.server.fin = want[100<<10:], true, true
+		w.settle()
+		require.True(t, w.run(w.now+10*time.Second, func() bool { return w.server.eof && w.client.eof }))
+		w.arrived(want, w.server)
+		require.Less(t, w.now, 5*time.Minute+3*time.Second)
 	}
 }
