@@ -54,6 +54,9 @@ func (c *Conn) nextDeadline(now time.Duration) time.Duration {
 		if at, ok := f.p.Next(); ok {
 			sooner(at)
 		}
+		if f.collect != 0 {
+			sooner(f.collect)
+		}
 	}
 	if c.life.ended {
 		return next

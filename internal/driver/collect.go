@@ -14,15 +14,16 @@ const (
 	// collectTime is how long data waits at most. A timer that is due sooner than calm disturbs small
 	// messages; here there are none.
 	collectTime = time.Millisecond
+	// company is what must be under way for the end of a write to wait for the next one where packets are made: a
+	// super-segment. Every acknowledgement asks anew whether that is so.
+	company = 64 << 10
 )
 
 // collects says whether what a flow has queued waits for more.
 func (c *Conn) collects(now time.Duration, f *flow) bool {
 	n, alone := f.f.Queued()
 	switch {
-	case f.raw == nil || n == 0 || n >= runSize || !alone,
-		c.wr.blocked || c.life.closed || len(c.life.flushes) > 0,
-		c.eng.Backlog() > 0, // flows are full: no more will come soon
+	case f.raw == nil || n == 0 || n >= runSize || !alone, !c.writes(),
 		c.eng.Outstanding(f.id)-int64(n) < plenty:
 		f.collect = 0
 		return false
@@ -31,4 +32,15 @@ func (c *Conn) collects(now time.Duration, f *flow) bool {
 		f.collect = now + collectTime
 	}
 	return now < f.collect
+}
+
+// writes says whether the application may write more, and flows would take it.
+func (c *Conn) writes() bool {
+	return !c.wr.blocked && !c.life.closed && len(c.life.flushes) == 0 && c.eng.Backlog() == 0
+}
+
+// moreComes says whether the end of what a packet flow has to send had better wait for what the application writes
+// next.
+func (c *Conn) moreComes(now time.Duration, f *packetFlow) bool {
+	return c.writes() && c.eng.Unacknowledged() >= company && (f.collect == 0 || now < f.collect)
 }

@@ -37,7 +37,7 @@ func (c *Conn) flush(now time.Duration, all bool) {
 		c.serve(f)
 	}
 	if len(c.packets) > 0 {
-		c.transmit()
+		c.transmit(all)
 	}
 }
 

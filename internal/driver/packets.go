@@ -13,8 +13,9 @@ type Packets interface {
 	// Next is when HandleTimeout wants to be called; false: nothing is due.
 	Next() (time.Duration, bool)
 	HandleTimeout(now time.Duration)
-	// Gather collects the next packets that are to leave and returns their number; 0: there are none.
-	Gather(now time.Duration) int
+	// Gather collects the next packets that are to leave and returns their number; 0: there are none. more says
+	// that the application is likely to write more at once: what would grow by that may stay, and waits says so.
+	Gather(now time.Duration, more bool) (n int, waits bool)
 	// Transmit sends what Gather collected. The lock is free; one goroutine at a time is in it.
 	Transmit()
 	// Sent ends what Gather began.
@@ -30,6 +31,8 @@ type packetFlow struct {
 	p       Packets
 	writing bool // somebody is between Gather and Sent
 	quiet   bool // it had nothing to send since the flush began
+
+	collect time.Duration // what waits for more leaves then; 0: nothing does
 }
 
 // Enter begins an event that a carrier brings, one that happened at the time given: it takes the lock and
@@ -72,17 +75,17 @@ func (c *Conn) EachPackets(f func(now time.Duration, p Packets)) {
 
 // transmit sends what the packet flows have to say. The lock is held at both ends and free while
 // packets leave.
-func (c *Conn) transmit() {
-	c.sendAll()
+func (c *Conn) transmit(all bool) {
+	c.sendAll(all)
 	for c.forgetOver() {
 		// The event that brought a flow to its end may have been paused, and no Leave comes to a flow that has gone.
 		c.settle(c.now())
-		c.sendAll()
+		c.sendAll(all)
 	}
 }
 
-// sendAll gathers and transmits until no packet flow has anything to say.
-func (c *Conn) sendAll() {
+// sendAll gathers and transmits until no packet flow has anything to say; all of it, or but for what collects.
+func (c *Conn) sendAll(all bool) {
 	for _, f := range c.packets {
 		f.quiet = false
 	}
@@ -92,7 +95,7 @@ func (c *Conn) sendAll() {
 			break
 		}
 		f.writing = true
-		for f.p.Gather(c.now()) > 0 {
+		for c.gather(f, all) {
 			c.mu.Unlock()
 			f.p.Transmit()
 			c.mu.Lock()
@@ -102,6 +105,20 @@ func (c *Conn) sendAll() {
 		}
 		f.writing, f.quiet = false, true
 	}
+}
+
+// gather collects the next packets of f, if there are any. What waits for more has its time from now on.
+func (c *Conn) gather(f *packetFlow, all bool) bool {
+	now := c.now()
+	n, waits := f.p.Gather(now, !all && c.moreComes(now, f))
+	switch {
+	case !waits:
+		f.collect = 0
+	case f.collect == 0:
+		f.collect = now + collectTime
+		c.arm(now)
+	}
+	return n > 0
 }
 
 // talker finds a packet flow that may have something to send and that nobody serves.

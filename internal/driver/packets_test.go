@@ -3,11 +3,13 @@ package driver
 import (
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/mptcp-go/mptcp/engine"
+	"github.com/mptcp-go/mptcp/options"
 )
 
 // postbox is a packet flow without TCP: each number put into out is a packet, each number in sent has
@@ -20,6 +22,7 @@ type postbox struct {
 	due      time.Duration
 	fired    int
 	between  atomic.Bool // between Gather and Sent
+	tail     bool        // the last packet waits for more, if more comes
 	over     bool
 	released chan struct{}
 }
@@ -32,14 +35,17 @@ func (p *postbox) HandleTimeout(time.Duration) {
 	p.out = append(p.out, -p.fired)
 }
 
-func (p *postbox) Gather(time.Duration) int {
+func (p *postbox) Gather(_ time.Duration, more bool) (int, bool) {
 	if p.between.Load() {
 		panic("two senders at once")
 	}
 	n := min(len(p.out), 2)
+	if p.tail && more && n == len(p.out) && n > 0 {
+		n--
+	}
 	p.batch, p.out = append(p.batch[:0], p.out[:n]...), p.out[n:]
 	p.between.Store(n > 0)
-	return n
+	return n, n < len(p.out)
 }
 
 // Transmit needs the lock to be free: it takes it.
@@ -113,4 +119,53 @@ func TestPacketsTimersGoOnAfterTheEnd(t *testing.T) {
 	p.do(func(time.Duration) { p.over = true })
 	<-p.released
 	p.do(func(time.Duration) { require.Empty(t, p.c.packets) })
+}
+
+// The end of what an application writes waits for what it writes next, for a while, and as long as much is under way.
+func TestPacketsCollect(t *testing.T) {
+	for name, act := range map[string]func(*testing.T, *postbox, *wire){
+		"time passes": func(t *testing.T, p *postbox, _ *wire) {
+			time.Sleep(collectTime - time.Nanosecond)
+			synctest.Wait()
+			require.Empty(t, p.sent)
+			time.Sleep(2 * time.Nanosecond)
+			synctest.Wait()
+		},
+		"Read": func(t *testing.T, p *postbox, _ *wire) {
+			require.NoError(t, p.c.SetReadDeadline(time.Now().Add(time.Microsecond)))
+			_, err := p.c.Read(make([]byte, 1))
+			require.Error(t, err)
+		},
+		"Close": func(t *testing.T, p *postbox, _ *wire) { require.NoError(t, p.c.Close()) },
+		"acknowledgement": func(_ *testing.T, p *postbox, w *wire) {
+			p.c.Update(func(now time.Duration, e *engine.Conn) {
+				e.HandleDSS(now, w.id, &options.DSS{HasAck: true, Ack64: true, DataAck: ourKey.IDSN() + 2})
+			})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p, w := newPostbox(), new(wire)
+				defer p.c.Abort(engine.ResetUnspecified)
+				p.c.Update(func(now time.Duration, e *engine.Conn) {
+					e.SetRemote(now, theirKey)
+					w.bind(e, e.AddFlow(now, w, engine.FlowParams{Initial: true}))
+					e.HandleEstablished(now, w.id)
+					e.HandleWindow(now, w.id, ourKey.IDSN()+1, 1<<30)
+				})
+				p.tail = true
+				p.out = append(p.out, 1)
+				write(t, p.c, company-1)
+				require.Equal(t, 1, <-p.sent, "little is under way")
+				p.out = append(p.out, 2, 3, 4)
+				write(t, p.c, 1)
+				require.Equal(t, 2, <-p.sent)
+				require.Equal(t, 3, <-p.sent)
+				require.Empty(t, p.sent)
+				act(t, p, w)
+				require.Equal(t, 4, <-p.sent)
+				p.c.Update(func(time.Duration, *engine.Conn) { require.Zero(t, p.c.packets[0].collect) })
+			})
+		})
+	}
 }

@@ -222,6 +222,12 @@ func (f *Flow) SendFailed(err error) { f.eng.HandleSendFailed(f.id, err) }
 // SetSuper sets the largest payload of a segment that is to be split on its way out; 0: none is.
 func (f *Flow) SetSuper(bytes int) { f.c.SetSuper(bytes) }
 
+// Cork says whether the engine is likely to send more soon: see tcp.Conn.Cork.
+func (f *Flow) Cork(on bool) { f.c.Cork(on) }
+
+// Corked says whether something has waited since the last Cork.
+func (f *Flow) Corked() bool { return f.c.Corked() }
+
 // Done says that nothing more comes of the flow, not even an answer to a late segment: the owner forgets it.
 func (f *Flow) Done() bool { return f.c.Done() }
 

@@ -57,8 +57,11 @@ func (m *txMapping) joins(o *txMapping) bool {
 	case m.kind == bare:
 		return true
 	}
-	return !m.frozen && !m.fin && !m.hasSum && !o.hasSum && m.dsn+uint64(m.n) == o.dsn
+	return m.open() && !o.hasSum && m.dsn+uint64(m.n) == o.dsn
 }
+
+// open says whether the mapping can still grow.
+func (m *txMapping) open() bool { return m.kind == bare || !m.frozen && !m.fin && !m.hasSum }
 
 // txMappings are the mappings of all payload that the peer's TCP has not acknowledged, in the order of the
 // subflow: what is sent again is sent with the mapping that it had. They leave no hole.
@@ -130,7 +133,8 @@ func (t *txMappings) find(off uint64) int {
 	return lo
 }
 
-// limit is how many of the n bytes from off on lie in one mapping. size is the payload of a full segment:
+// limit is how many of the n bytes from off on lie in one mapping, or would, if the bytes behind all others followed
+// on them. size is the payload of a full segment:
 // a mapping that is not declared yet will end where one does.
 func (t *txMappings) limit(off uint64, n, size int) int {
 	i := t.find(off)
@@ -138,8 +142,11 @@ func (t *txMappings) limit(off uint64, n, size int) int {
 		return n
 	}
 	m := t.at(i)
-	n = int(min(uint64(n), m.end()-off))
-	if !m.frozen && m.kind == mapped {
+	grows := i == t.n-1 && m.open() && m.n < maxDataLen
+	if !grows {
+		n = int(min(uint64(n), m.end()-off))
+	}
+	if !grows && !m.frozen && m.kind == mapped {
 		n = min(n, m.cut(size))
 	}
 	return n

@@ -80,3 +80,21 @@ func TestMappingsAreLong(t *testing.T) {
 	require.EqualValues(t, z.n+1, z.dataLen())
 	require.Equal(t, m.end, z.end())
 }
+
+// A mapping that has not begun takes what follows on it, one that is declared or has a checksum or a DATA_FIN does not.
+func TestMappingsThatGrow(t *testing.T) {
+	for name, m := range map[string]engine.Mapping{"plain": {}, "checksum": {HasChecksum: true}, "DATA_FIN": {DataFIN: true}} {
+		t.Run(name, func(t *testing.T) {
+			var x txMappings
+			m.DSN, m.Len = 5, 100
+			x.push(m)
+			want := 100
+			if name == "plain" {
+				want = 5000
+			}
+			require.Equal(t, want, x.limit(1, 5000, 5000))
+			x.declare(1, 100)
+			require.Equal(t, 100, x.limit(1, 5000, 5000))
+		})
+	}
+}

@@ -49,6 +49,7 @@ type host struct {
 	next  uint16
 	last  uint16 // the last port that Connect chooses; 0: there are enough
 
+	super   int  // largest super-segment, which arrives whole
 	limited bool // only so many segments as there is room for leave
 	room    int
 	refuse  error // why none leaves
@@ -256,7 +257,7 @@ func (h *host) Close() error {
 
 func (f *hostFlow) Local() netip.AddrPort  { return f.local }
 func (f *hostFlow) Remote() netip.AddrPort { return f.remote }
-func (f *hostFlow) Super() int             { return 0 }
+func (f *hostFlow) Super() int             { return f.host.super }
 func (f *hostFlow) Acked(uint32)           {}
 func (f *hostFlow) Lost(uint32, bool)      {}
 func (f *hostFlow) Inherit(_ int, h link.Handler) (link.Flow, error) {

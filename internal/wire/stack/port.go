@@ -167,7 +167,7 @@ func (p *port) leave(now time.Duration) {
 
 // rest is leave for a port that stays its own.
 func (p *port) rest(now time.Duration) {
-	for p.Gather(now) > 0 {
+	for p.gather(now, false) > 0 {
 		p.Transmit()
 		p.Sent(now)
 	}
@@ -273,9 +273,14 @@ func (p *port) Next() (time.Duration, bool) { return p.flow.Next() }
 // HandleTimeout does what is due.
 func (p *port) HandleTimeout(now time.Duration) { p.flow.HandleTimeout(now) }
 
-// Gather collects the next segments that are to leave: first those that have found the link full, and no others as
-// long as it is.
-func (p *port) Gather(now time.Duration) int {
+// Gather collects the next segments that are to leave. What more would make larger may wait for that.
+func (p *port) Gather(now time.Duration, more bool) (n int, waits bool) {
+	n = p.gather(now, more)
+	return n, p.batch == nil && p.flow.Corked() // a full link wakes the port by itself
+}
+
+// gather collects first the segments that have found the link full, and no others as long as it is.
+func (p *port) gather(now time.Duration, more bool) int {
 	if p.batch != nil {
 		if p.room == p.s.stall.version.Load() {
 			return 0
@@ -284,6 +289,7 @@ func (p *port) Gather(now time.Duration) int {
 	}
 	b := batches.Get().(*batch)
 	p.flow.SetSuper(p.lf.Super())
+	p.flow.Cork(more)
 	n := 0
 	for n < batchLen && p.flow.Poll(now, b.slot(n)) {
 		b.segs[n].IfIndex = p.through

@@ -14,6 +14,7 @@ import (
 
 	"github.com/mptcp-go/mptcp/engine"
 	"github.com/mptcp-go/mptcp/extapi"
+	"github.com/mptcp-go/mptcp/internal/driver"
 	"github.com/mptcp-go/mptcp/internal/wire/packet"
 	"github.com/mptcp-go/mptcp/internal/wire/tcp"
 )
@@ -85,6 +86,38 @@ func TestAbortWhileTheQueueIsFull(t *testing.T) {
 		w.client.mu.Lock()
 		defer w.client.mu.Unlock()
 		require.Empty(t, w.client.conns)
+	})
+}
+
+// A port that waits for room waits for nothing else: the end of a write leaves with the rest.
+func TestNothingCollectsWhileTheQueueIsFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newDistantWorld(t)
+		c, s := w.dial(w.seed(true))
+		for range 20 { // which opens the windows
+			_, err := c.d.Write(make([]byte, 400<<10))
+			require.NoError(t, err)
+			_, err = io.ReadFull(s.d, make([]byte, 400<<10))
+			require.NoError(t, err)
+		}
+		client := w.fabric.hosts[0]
+		client.super = 64 << 10
+		waits := func() (any bool) {
+			c.d.EachPackets(func(now time.Duration, p driver.Packets) {
+				_, waits := p.Gather(now, true)
+				any = any || waits
+			})
+			return any
+		}
+		for _, room := range []int{1 << 30, 0} {
+			client.allow(room)
+			_, err := c.d.Write(make([]byte, 100<<10))
+			require.NoError(t, err)
+			require.False(t, room == 0 && waits())
+		}
+		client.allow(1 << 30)
+		_, err := io.ReadFull(s.d, make([]byte, 200<<10))
+		require.NoError(t, err)
 	})
 }
 

@@ -23,7 +23,7 @@ func (c *Conn) pollData(now time.Duration, out *packet.Segment) bool {
 		}
 	}
 	if c.snd.probe {
-		c.snd.probe = false
+		c.snd.probe, c.snd.cork = false, false
 		if c.sendNew(now, out, math.MaxInt64) {
 			return true
 		}
@@ -119,6 +119,10 @@ func (c *Conn) decide(limit, unsent, usable int64) (n, full int) {
 	if c.snd.force {
 		return min(n, full), full
 	}
+	if c.snd.cork && int64(n) == unsent && c.grows(n, int(most)) {
+		c.snd.corked = true
+		return 0, full
+	}
 	switch rest := unsent - int64(n); {
 	case n >= full:
 		if c.waitForMore(n, c.ext.Limit(c.snd.nxt, int(min(unsent, most)))) {
@@ -138,6 +142,12 @@ func (c *Conn) decide(limit, unsent, usable int64) (n, full int) {
 		return 0, full
 	}
 	return n, full
+}
+
+// grows says whether a segment that ends with what is queued would be larger if more were: the Extension may not want
+// more in it.
+func (c *Conn) grows(n, most int) bool {
+	return n < most && c.snd.una != c.snd.nxt && !c.snd.fin && c.ext.Limit(c.snd.nxt, most) > n
 }
 
 // waitForMore holds a super-segment back that the window cuts short, as long as acknowledgments are on

@@ -190,3 +190,52 @@ func TestAnExtensionCannotOverflowTheHeader(t *testing.T) {
 	s.send(10)
 	require.LessOrEqual(t, len(s.want("A seq=1 len=10", "without the options").Options), packet.MaxOptions)
 }
+
+// Corked, the end of what is queued waits for more as long as something is in flight.
+func TestCork(t *testing.T) {
+	s := dialed(t, "mss=1000 win=60000")
+	queue := func(n int) {
+		s.c.Queue(s.now, payloadRef(s.c.snd.end, n))
+		s.drain()
+	}
+	s.c.Cork(true)
+	queue(300)
+	s.want("A seq=1 len=300", "nothing is in flight")
+	require.False(t, s.c.Corked())
+	queue(1700)
+	s.want("A seq=301 len=1000", "it would not grow")
+	s.quiet("more comes")
+	require.True(t, s.c.Corked())
+	queue(400)
+	s.want("A seq=1301 len=1000", "more has come")
+	s.quiet("the end of that")
+	s.c.Cork(false)
+	require.False(t, s.c.Corked())
+	s.drain()
+	s.want("A seq=2301 len=100", "no more comes")
+
+	s.c.Cork(true)
+	s.c.SetSuper(5000)
+	queue(2400)
+	s.quiet("it could grow")
+	queue(3000)
+	require.Equal(t, 1000, s.want("A seq=2401 len=5000", "it can't any more").SegSize)
+	s.quiet("the end of that")
+	s.peer("A seq=1 ack=7401 win=60000")
+	s.want("A seq=7401 len=400", "nothing is in flight any more")
+	queue(200)
+	s.quiet("more comes")
+	s.close()
+	s.want("FA seq=7801 len=200", "no more comes")
+}
+
+// A tail loss probe takes along what waits: new data is the better probe.
+func TestCorkAndLossProbe(t *testing.T) {
+	s := dialed(t, "mss=1000 sackok win=60000")
+	s.c.Cork(true)
+	s.send(1200)
+	s.want("A seq=1 len=1000", "full")
+	s.quiet("more comes")
+	s.after(time.Second)
+	s.want("A seq=1001 len=200", "the probe")
+}

@@ -28,6 +28,8 @@ type sender struct {
 	super    int    // largest payload of a super-segment; 0: none
 	limit    int64  // cap on what is in flight; 0: none
 	shortEnd uint64 // end of the last segment sent that was not full (Minshall's modification of Nagle)
+	cork     bool   // more is likely to be queued soon: see Cork
+	corked   bool   // something waits for that
 	probe    bool   // a loss probe is due
 	force    bool   // the persist timer has run out: send what the window takes, however little
 	hungry   bool   // Room was too small to be worth something when the owner last asked, or after what he last queued
@@ -180,6 +182,13 @@ func (c *Conn) Limit(bytes int64) { c.snd.limit = max(0, bytes) }
 // SetSuper lets segments leave that somebody below splits, with up to this many bytes of payload. 0: every
 // segment leaves as the network will see it.
 func (c *Conn) SetSuper(bytes int) { c.snd.super = max(0, bytes) }
+
+// Cork says whether more is likely to be queued soon. Then the end of what is queued waits for it, while anything
+// is in flight and as long as that makes a larger segment: the owner has to say in time that no more comes.
+func (c *Conn) Cork(on bool) { c.snd.cork, c.snd.corked = on, false }
+
+// Corked says whether something has waited since the last Cork.
+func (c *Conn) Corked() bool { return c.snd.corked }
 
 // Sequence is the sequence number of an offset of ours, as it stands in headers.
 func (c *Conn) Sequence(off uint64) uint32 { return c.snd.sequence(off) }
