@@ -119,7 +119,7 @@ func (o *outbox) split(s *packet.Segment) {
 
 // openPackets opens the packet socket. It receives nothing.
 func openPackets() (*rawSocket, error) {
-	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, socketError(err)
 	}
@@ -128,5 +128,5 @@ func openPackets() (*rawSocket, error) {
 		return nil, socketError(err)
 	}
 	enlarge(fd, unix.SO_SNDBUFFORCE, unix.SO_SNDBUF, sendBuffer)
-	return pollable(fd, false)
+	return sending(fd, false)
 }

@@ -43,8 +43,8 @@ func (l *Link) waitForRoom(s *rawSocket) {
 	}
 	go func() {
 		defer l.waiters.group.Done()
-		_ = s.conn.Write(hasRoom) // when the socket is closed, a Send finds that out
-		s.full.Store(false)       // who finds it full from here on is told by another one
+		s.waitForRoom()     // when the socket is closed, a Send finds that out
+		s.full.Store(false) // who finds it full from here on is told by another one
 		if !l.closed.Load() {
 			l.stack.Writable(l.cfg.Clock())
 		}

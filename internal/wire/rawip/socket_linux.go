@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"sync/atomic"
 	"syscall"
 
@@ -29,7 +30,12 @@ type rawSocket struct {
 	conn syscall.RawConn
 	v6   bool
 
-	full atomic.Bool // somebody waits for room in its buffer
+	sends bool        // nothing else: it is not in the poller
+	full  atomic.Bool // somebody waits for room in its buffer
+
+	mu     sync.Mutex
+	room   *os.File // what he waits on, where the socket itself is not in the poller
+	closed bool
 }
 
 // Available is nil where a link can be opened, and else says why it can't, and the remedy.
@@ -122,6 +128,57 @@ func pollable(fd int, v6 bool) (*rawSocket, error) {
 	return &rawSocket{file: f, conn: c, v6: v6}, nil
 }
 
+// sending wraps a socket that only sends, and that blocks unless a call says otherwise: it stays out of the poller.
+// In there each packet that the kernel has done with would wake the poller, to say that there is room.
+func sending(fd int, v6 bool) (*rawSocket, error) {
+	f := os.NewFile(uintptr(fd), "rawip")
+	c, err := f.SyscallConn()
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("rawip: socket: %w", err)
+	}
+	return &rawSocket{file: f, conn: c, v6: v6, sends: true}, nil
+}
+
+// waitForRoom waits until there is room in the socket's buffer, or the socket is closed.
+func (s *rawSocket) waitForRoom() {
+	if !s.sends {
+		_ = s.conn.Write(hasRoom)
+		return
+	}
+	c, err := s.lend()
+	if err == nil {
+		_ = c.Write(hasRoom)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.room != nil {
+		s.room.Close()
+		s.room = nil
+	}
+}
+
+// lend puts a duplicate of the socket into the poller, for the time that somebody waits.
+func (s *rawSocket) lend() (c syscall.RawConn, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, os.ErrClosed
+	}
+	fd := -1
+	if e := s.conn.Control(func(own uintptr) { fd, err = unix.FcntlInt(own, unix.F_DUPFD_CLOEXEC, 0) }); e != nil {
+		return nil, e
+	}
+	if err == nil {
+		err = unix.SetNonblock(fd, true) // both are one to the kernel; every call says that it does not wait
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.room = os.NewFile(uintptr(fd), "rawip")
+	return s.room.SyscallConn()
+}
+
 // setFilter replaces the filter.
 func (s *rawSocket) setFilter(prog []bpf.Instruction) error {
 	var err error
@@ -131,4 +188,13 @@ func (s *rawSocket) setFilter(prog []bpf.Instruction) error {
 	return err
 }
 
-func (s *rawSocket) close() { s.file.Close() }
+func (s *rawSocket) close() {
+	s.mu.Lock()
+	s.closed = true
+	if s.room != nil {
+		s.room.Close()
+		s.room = nil
+	}
+	s.mu.Unlock()
+	s.file.Close()
+}

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -186,15 +187,19 @@ func TestNamespaceSendErrors(t *testing.T) {
 
 // clog sends over a slow device until its queue is full. left is how many segments have left, the last ones of batch
 // without those from full.At on.
-func clog(w *world, l *Link) (batch []packet.Segment, left int, full *link.FullError) {
+func clog(w *world, l *Link, super bool) (batch []packet.Segment, left int, full *link.FullError) {
 	w.Helper()
 	sh(w, "tc qdisc add dev near root tbf rate 8kbit burst 1600 limit 100000000")
-	flow, err := l.Connect(netip.AddrPortFrom(near4, 0), netip.AddrPortFrom(far4, 80), 0, newRecorder())
+	flow, err := l.Connect(netip.AddrPortFrom(near4, 0), netip.AddrPortFrom(far4, 80), 0, new(tallying)) // RSTs come
 	require.NoError(w, err)
-	batch = make([]packet.Segment, 200)
-	for i := range batch {
-		batch[i] = packet.Segment{Src: flow.Local(), Dst: flow.Remote(), Flags: packet.ACK, Payload: make([]byte, mss)}
+	s := packet.Segment{Src: flow.Local(), Dst: flow.Remote(), Flags: packet.ACK, Payload: make([]byte, mss)}
+	if super {
+		_, err := l.Send([]packet.Segment{s}) // which finds out the neighbour's address
+		require.NoError(w, err)
+		require.Eventually(w, func() bool { return flow.Super() > 0 }, 10*time.Second, time.Millisecond)
+		s.Payload, s.SegSize = make([]byte, 10*mss), mss
 	}
+	batch = slices.Repeat([]packet.Segment{s}, 200)
 	for range 100 {
 		n, err := l.Send(batch)
 		left += n
@@ -210,34 +215,51 @@ func clog(w *world, l *Link) (batch []packet.Segment, left int, full *link.FullE
 
 // A full queue on this host ends a batch, and the stack hears when there is room again: nothing is lost.
 func TestNamespaceQueueFull(t *testing.T) {
-	inNamespaces(t, func(w *world) {
-		l, stack := open(w, SuperOff)
-		batch, left, full := clog(w, l)
-		_, err := l.Send(batch[full.At:])
-		require.ErrorAs(w, err, &full)
-		require.Zero(w, full.At)
-		c := l.Counters()
-		require.Equal(w, extapi.LinkCounters{Sent: uint64(left), Full: 2}, extapi.LinkCounters{Sent: c.Sent, Full: c.Full, NoBuffers: c.NoBuffers})
-		require.Empty(w, stack.writable)
+	inNamespaces(t, func(w *world) { queueFull(w, false) })
+}
 
-		sh(w, "tc qdisc change dev near root tbf rate 1gbit burst 100000 limit 100000000")
-		select {
-		case <-stack.writable:
-		case <-time.After(10 * time.Second):
-			require.Fail(w, "no word of room")
-		}
-		require.Eventually(w, func() bool {
-			n, err := l.Send(batch)
-			return n == len(batch) && err == nil
-		}, 5*time.Second, 10*time.Millisecond)
-	})
+func TestNamespaceQueueFullOfSuperSegments(t *testing.T) {
+	inNamespaces(t, func(w *world) { queueFull(w, true) })
+}
+
+func queueFull(w *world, super bool) {
+	l, stack := open(w, SuperAuto)
+	batch, left, full := clog(w, l, super)
+	_, err := l.Send(batch[full.At:])
+	require.ErrorAs(w, err, &full)
+	require.Zero(w, full.At)
+	c := l.Counters()
+	want := extapi.LinkCounters{Sent: uint64(left), Full: 2}
+	if super {
+		want = extapi.LinkCounters{Sent: 1, SentSuper: uint64(left), Full: 2}
+	}
+	require.Equal(w, want, extapi.LinkCounters{Sent: c.Sent, SentSuper: c.SentSuper, Full: c.Full, NoBuffers: c.NoBuffers})
+	require.Empty(w, stack.writable)
+
+	sh(w, "tc qdisc change dev near root tbf rate 1gbit burst 100000 limit 100000000")
+	select {
+	case <-stack.writable:
+	case <-time.After(10 * time.Second):
+		require.Fail(w, "no word of room")
+	}
+	require.Eventually(w, func() bool {
+		n, err := l.Send(batch)
+		return n == len(batch) && err == nil
+	}, 5*time.Second, 10*time.Millisecond)
 }
 
 // The link is closed while somebody waits for room: nobody is left behind.
 func TestNamespaceCloseWhileFull(t *testing.T) {
 	inNamespaces(t, func(w *world) {
-		l, _ := open(w, SuperOff) // the test's end closes it
-		clog(w, l)
+		l, _ := open(w, SuperAuto) // the test's end closes it
+		clog(w, l, false)
+	})
+}
+
+func TestNamespaceCloseWhileFullOfSuperSegments(t *testing.T) {
+	inNamespaces(t, func(w *world) {
+		l, _ := open(w, SuperAuto)
+		clog(w, l, true)
 	})
 }
 
