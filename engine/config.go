@@ -35,6 +35,23 @@ type Config struct {
 	Tracing         bool       // produce the per-chunk events too
 }
 
+// kept is what a connection goes on needing of its Config, under the same names.
+type kept struct {
+	Client, Tracing bool
+	Memory          Memory
+	Counters        *mib.Table
+	RecvBuffer      int
+
+	StallTimeout, IdlePathTimeout, NoPathTimeout, CloseTimeout time.Duration
+}
+
+func (c *Config) kept() kept {
+	return kept{
+		Client: c.Client, Tracing: c.Tracing, Memory: c.Memory, Counters: c.Counters, RecvBuffer: c.RecvBuffer,
+		StallTimeout: c.StallTimeout, IdlePathTimeout: c.IdlePathTimeout, NoPathTimeout: c.NoPathTimeout, CloseTimeout: c.CloseTimeout,
+	}
+}
+
 // Memory is the budget of bytes that connections share.
 type Memory interface {
 	Grab(n int64) bool // false: over the limit

@@ -27,7 +27,7 @@ import (
 
 // Conn is one connection's semantic half. It is not safe for concurrent use: the driver locks.
 type Conn struct {
-	cfg  Config
+	cfg  kept
 	keys Keys
 
 	remoteKnown bool // the peer's key is known: DATA_ACKs may be sent (RFC 8684, erratum 6609)
@@ -68,17 +68,16 @@ type addresses struct {
 
 // identity is what stays the same for the connection's life.
 type identity struct {
-	conn          extapi.ConnID
-	born          time.Duration
-	local, remote netip.AddrPort // of the first subflow
-	carrier       extapi.Carrier
-	past          flowCounters // of subflows that are gone
+	conn    extapi.ConnID
+	born    time.Duration
+	carrier extapi.Carrier
+	past    flowCounters // of subflows that are gone
 }
 
 // NewConn makes a connection whose own key is local. The peer's key may come later (SetRemote): a
 // client may write before, and those bytes leave with its first message.
 func NewConn(now time.Duration, cfg Config, local Key) *Conn {
-	c := &Conn{cfg: cfg, checksum: cfg.Checksum}
+	c := &Conn{cfg: cfg.kept(), checksum: cfg.Checksum}
 	c.keys = Keys{Local: local, Secret: cfg.Secret}
 	c.id.born = now
 	// RFC 8684 section 3.1: the SYN occupies IDSN, so the first byte of data has IDSN+1.
@@ -98,7 +97,7 @@ func (c *Conn) SetRemote(now time.Duration, remote Key) {
 	}
 	c.keys.Remote = remote
 	c.remoteKnown = true
-	c.rcv.begin(remote.IDSN()+1, c.cfg)
+	c.rcv.begin(remote.IDSN()+1, &c.cfg)
 	c.ackAll(now)
 	c.pump(now)
 }

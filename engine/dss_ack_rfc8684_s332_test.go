@@ -42,7 +42,7 @@ func TestSequenceNumbersWrap(t *testing.T) {
 		s := newScript(t, true)
 		s.c.snd.init(first, 1<<20, s.mem)
 		s.c.peer.edge = first + 100
-		s.c.rcv.begin(first, s.c.cfg)
+		s.c.rcv.begin(first, &s.c.cfg)
 		f := s.first()
 		s.write("abcdef")
 		require.Equal(t, "abcdef", string(f.data))

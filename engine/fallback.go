@@ -98,7 +98,7 @@ func (c *Conn) HandleBare(now time.Duration, id PathID) {
 func (c *Conn) goPlain(now time.Duration, s *subflow, why extapi.FallbackReason) {
 	c.fallBack(now, why)
 	if !c.remoteKnown {
-		c.rcv.begin(1, c.cfg) // any number will do: none is ever sent
+		c.rcv.begin(1, &c.cfg) // any number will do: none is ever sent
 	}
 	s.rx.setInfinite(c.rcv.q.rcvNxt())
 	c.drain(now, s)

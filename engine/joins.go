@@ -210,7 +210,6 @@ func (c *Conn) CloseFlow(now time.Duration, id PathID) error {
 
 // SetPolicy replaces the path policy. Subflows that it excludes are closed, roles change at once.
 func (c *Conn) SetPolicy(now time.Duration, p extapi.PathPolicy) error {
-	c.cfg.Policy = p
 	c.paths.setPolicy(now, p)
 	for i := len(c.flows) - 1; i >= 0 && !c.closed(); i-- {
 		s := c.flows[i]

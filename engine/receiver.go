@@ -32,7 +32,7 @@ type receiver struct {
 }
 
 // begin starts at the peer's first data sequence number.
-func (r *receiver) begin(first uint64, cfg Config) {
+func (r *receiver) begin(first uint64, cfg *kept) {
 	r.q.init(first, cfg.Memory)
 	r.q.discard = r.discard
 	r.count = cfg.Counters

@@ -146,7 +146,6 @@ func (c *Conn) AddFlow(now time.Duration, f Flow, p FlowParams) PathID {
 		c.time.arm(c.closing.linger)
 	}
 	if p.Initial {
-		c.id.local, c.id.remote = p.Local, p.Remote
 		c.addrs.first(p.Local, p.Remote)
 		c.paths.first(now, p)
 	} else {

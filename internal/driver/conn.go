@@ -12,7 +12,7 @@ import (
 // Conn is one Multipath TCP connection. Its methods may be called at once from any goroutine, and
 // behave as those of *net.TCPConn; errors are plain (the caller wraps them in *net.OpError).
 type Conn struct {
-	p     Params
+	fixed
 	epoch time.Time // what now counts from
 	born  time.Time
 
@@ -35,7 +35,7 @@ type Conn struct {
 // NewConn makes a connection without subflows. start, if not nil, is called with the engine before
 // anything else happens (SetRemote, SetChecksum).
 func NewConn(p Params, start func(now time.Duration, e *engine.Conn)) *Conn {
-	c := &Conn{p: p, epoch: time.Now()}
+	c := &Conn{fixed: p.fixed(), epoch: time.Now()}
 	c.born = c.epoch
 	if !p.Epoch.IsZero() {
 		c.epoch = p.Epoch
@@ -43,7 +43,6 @@ func NewConn(p Params, start func(now time.Duration, e *engine.Conn)) *Conn {
 	now := c.now()
 	c.eng = engine.NewConn(now, p.Engine, p.Key)
 	c.eng.SetID(p.ID, p.Carrier)
-	c.life.done = make(chan struct{})
 	if start != nil {
 		start(now, c.eng)
 	}
@@ -125,13 +124,13 @@ func (c *Conn) wakeWrite() {
 }
 
 // LocalAddr is the first subflow's local address, for the connection's life.
-func (c *Conn) LocalAddr() net.Addr { return c.p.LocalAddr }
+func (c *Conn) LocalAddr() net.Addr { return c.local }
 
 // RemoteAddr is the first subflow's remote address, for the connection's life.
-func (c *Conn) RemoteAddr() net.Addr { return c.p.RemoteAddr }
+func (c *Conn) RemoteAddr() net.Addr { return c.remote }
 
 // Token is this side's token (RFC 8684 section 3.2).
-func (c *Conn) Token() uint32 { return c.p.Key.Token() }
+func (c *Conn) Token() uint32 { return c.key.Token() }
 
 // Keys are both sides' keys, for the handshakes of joins.
 func (c *Conn) Keys() engine.Keys {

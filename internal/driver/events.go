@@ -35,7 +35,7 @@ type watcher struct {
 
 func (c *Conn) push(now time.Duration, ev extapi.Event) {
 	e := &c.events
-	if len(e.watchers) == 0 && (c.p.Trace == nil || e.asked && e.tracer == nil) {
+	if len(e.watchers) == 0 && (c.trace == nil || e.asked && e.tracer == nil) {
 		return
 	}
 	e.queue = append(e.queue, happening{now - c.born.Sub(c.epoch), ev}) // a tracer counts from the beginning
@@ -66,7 +66,7 @@ func (c *Conn) report() {
 		e.busy = true
 		queue := e.queue
 		e.queue, e.spare = e.spare[:0], nil
-		ask := c.p.Trace != nil && !e.asked
+		ask := c.trace != nil && !e.asked
 		e.asked = true
 		info := c.info()
 		tracer, watchers := e.tracer, append([]*watcher(nil), e.watchers...)
@@ -74,7 +74,7 @@ func (c *Conn) report() {
 		c.mu.Unlock()
 
 		if ask {
-			tracer = c.p.Trace(info)
+			tracer = c.trace(info)
 		}
 		for i, h := range queue {
 			if tracer != nil {

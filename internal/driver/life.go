@@ -14,7 +14,8 @@ type life struct {
 	over   bool // it is closed, or dead: only delivery and TIME_WAIT may go on
 	ended  bool // the engine is done
 	tell   endings
-	done   chan struct{} // closed after ended
+	told   bool          // that it has ended
+	done   chan struct{} // closed then; nil while nobody has asked for it
 	linger int           // SetLinger; 0: the default
 	abort  bool          // SetLinger(0)
 
@@ -82,8 +83,8 @@ func (c *Conn) tell(t endings, tracer extapi.Tracer, _ []*watcher) {
 		if cancel != nil {
 			cancel(cause)
 		}
-		if c.p.OnClosed != nil {
-			c.p.OnClosed(c)
+		if c.onClosed != nil {
+			c.onClosed(c)
 		}
 	}
 	if !t.done {
@@ -92,10 +93,15 @@ func (c *Conn) tell(t endings, tracer extapi.Tracer, _ []*watcher) {
 	if tracer != nil {
 		_ = tracer.Close() // there is nobody to tell
 	}
-	if c.p.OnDone != nil {
-		c.p.OnDone(c)
+	if c.onEnd != nil {
+		c.onEnd(c)
 	}
-	close(c.life.done)
+	c.mu.Lock()
+	c.life.told = true
+	if c.life.done != nil {
+		close(c.life.done)
+	}
+	c.mu.Unlock()
 }
 
 // cause is why the connection's context ends.
@@ -124,7 +130,18 @@ func (c *Conn) Context() context.Context {
 }
 
 // Closed is closed when all is over, TIME_WAIT included.
-func (c *Conn) Closed() <-chan struct{} { return c.life.done }
+func (c *Conn) Closed() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	l := &c.life
+	if l.done == nil {
+		l.done = make(chan struct{})
+		if l.told {
+			close(l.done)
+		}
+	}
+	return l.done
+}
 
 // Close closes the connection for the application and returns at once: what was written is delivered
 // in the background (Config.CloseTimeout). SetLinger changes that as for TCP.

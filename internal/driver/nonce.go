@@ -16,5 +16,5 @@ func Nonce(rand io.Reader) (uint64, error) {
 func (c *Conn) Nonce() (uint64, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return Nonce(c.p.Engine.Rand)
+	return Nonce(c.rand)
 }

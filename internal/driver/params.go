@@ -2,6 +2,7 @@ package driver
 
 import (
 	"context"
+	"io"
 	"net"
 	"time"
 
@@ -28,6 +29,24 @@ type Params struct {
 	OnClosed func(*Conn)
 	// OnDone is called once, without the lock, when all is over, TIME_WAIT included: the token is free.
 	OnDone func(*Conn)
+}
+
+// fixed is what a connection keeps of its Params.
+type fixed struct {
+	key             engine.Key
+	local, remote   net.Addr
+	rand            io.Reader
+	joiner          Joiner
+	joinTimeout     time.Duration
+	trace           func(extapi.ConnInfo) extapi.Tracer
+	onClosed, onEnd func(*Conn)
+}
+
+func (p *Params) fixed() fixed {
+	return fixed{
+		key: p.Key, local: p.LocalAddr, remote: p.RemoteAddr, rand: p.Engine.Rand, joiner: p.Join, joinTimeout: p.JoinTimeout,
+		trace: p.Trace, onClosed: p.OnClosed, onEnd: p.OnDone,
+	}
 }
 
 // Joiner opens the subflow that the engine asks for: it connects, shakes hands and makes it part of the

@@ -159,14 +159,14 @@ func (c *Conn) pollJoins() {
 // join opens one subflow.
 func (c *Conn) join(ctx context.Context, stop context.CancelFunc, r engine.JoinRequest) {
 	defer stop()
-	if c.p.JoinTimeout > 0 {
+	if c.joinTimeout > 0 {
 		var stop context.CancelFunc
-		ctx, stop = context.WithTimeout(ctx, c.p.JoinTimeout)
+		ctx, stop = context.WithTimeout(ctx, c.joinTimeout)
 		defer stop()
 	}
 	err := errors.ErrUnsupported
-	if c.p.Join != nil {
-		err = c.p.Join(ctx, c, r)
+	if c.joiner != nil {
+		err = c.joiner(ctx, c, r)
 	}
 	if err == nil {
 		return
