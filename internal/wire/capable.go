@@ -27,7 +27,7 @@ func (f *Flow) takeSynAck(now time.Duration, in *tcp.Incoming) bool {
 	if f.got.hasCapable && !f.got.hasJoin {
 		if next, err := h.capable.HandleSynAck(f.got.capable); err == nil {
 			h.capable = next
-			f.cfg.Counters.Count(mib.MPCapableSYNACKRX)
+			f.sig.count.Count(mib.MPCapableSYNACKRX)
 			h.settle(Result{Capable: next})
 			return true
 		}
@@ -36,7 +36,7 @@ func (f *Flow) takeSynAck(now time.Duration, in *tcp.Incoming) bool {
 	if h.bareSYN {
 		why, count = extapi.FallbackBlackhole, mib.Blackhole
 	}
-	f.cfg.Counters.Count(count)
+	f.sig.count.Count(count)
 	h.settle(Result{Fallback: why})
 	return true
 }
@@ -55,7 +55,7 @@ func (f *Flow) takeThird(now time.Duration, in *tcp.Incoming) bool {
 		next, err := h.capable.HandleAck(f.got.capable, in.Len > 0)
 		if err == nil {
 			h.capable = next
-			f.cfg.Counters.Count(mib.MPCapableACKRX)
+			f.sig.count.Count(mib.MPCapableACKRX)
 			h.settle(Result{Capable: next})
 			f.takeCapableData(in)
 			return true
@@ -74,7 +74,7 @@ func (f *Flow) takeThird(now time.Duration, in *tcp.Incoming) bool {
 	}
 	// "If the third packet (the ACK) does not contain the MP_CAPABLE option, then the session MUST fall
 	// back to operating as a regular, single-path TCP session."
-	f.cfg.Counters.Count(mib.MPCapableFallbackACK)
+	f.sig.count.Count(mib.MPCapableFallbackACK)
 	h.settle(Result{Fallback: extapi.FallbackThirdAck})
 	return true
 }

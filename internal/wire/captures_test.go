@@ -53,6 +53,7 @@ type replay struct {
 type played struct {
 	*Flow
 	id       engine.PathID
+	isn      uint32
 	attached bool
 	params   engine.FlowParams
 }
@@ -223,7 +224,7 @@ func (r *replay) act(i int, x *record) {
 		r.current = f.id
 		r.steer(x, f)
 		if n := len(x.s.Payload); n > 0 && (r.eng.FellBack() || !x.got.any() && len(r.order) == 1) {
-			end = max(end, uint64(x.s.Seq-f.cfg.TCP.ISN-1)+uint64(n))
+			end = max(end, uint64(x.s.Seq-f.isn-1)+uint64(n))
 		}
 	}
 	switch d, n := x.got.dss, uint64(x.got.dss.DataLen); {
@@ -279,7 +280,7 @@ func (r *replay) dial(x *record) {
 		return
 	}
 	cfg := r.config(x.s.Src, x.s.Dst)
-	p := &played{}
+	p := &played{isn: cfg.TCP.ISN}
 	switch {
 	case r.plain:
 		r.engine()
@@ -337,7 +338,7 @@ func (r *replay) feed(x *record) {
 // accept takes a SYN.
 func (r *replay) accept(x *record) {
 	cfg := r.config(x.s.Dst, x.s.Src)
-	p := &played{}
+	p := &played{isn: cfg.TCP.ISN}
 	o := Open(&x.s)
 	if r.plain {
 		o = Opening{}

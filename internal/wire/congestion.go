@@ -13,6 +13,7 @@ import (
 // program's: what panics there is its mistake, and the default takes over again.
 type congestionState struct {
 	c      congestion.Controller
+	of     congestion.Group // that c is taken of; nil: the controller is Config.TCP's
 	group  congestion.Group // that c is of; nil: c is the default's
 	mss    int
 	failed bool // the program's has panicked
@@ -26,13 +27,13 @@ func byDefault(mss int) congestion.Controller {
 
 // joinGroup takes a controller of the group.
 func (f *Flow) joinGroup(now time.Duration) {
-	if f.cfg.Group == nil {
+	if f.cc.of == nil {
 		return
 	}
 	s := congestion.Subflow{MSS: f.c.Stats().Perf.CurMSS, RTT: f.hs.result.RTT}
 	f.cc.mss = s.MSS
 	defer (*control)(f).rescue()
-	f.cc.c, f.cc.group = f.cfg.Group.New(now, s), f.cfg.Group
+	f.cc.c, f.cc.group = f.cc.of.New(now, s), f.cc.of
 }
 
 // LeaveGroup tells the group that the flow is over. It runs under the lock of the flow's connection.
@@ -73,7 +74,7 @@ func (k *control) replace(v any) {
 	f.cc.failed = true
 	f.LeaveGroup()
 	if first {
-		f.cfg.Congestion = congestion.Cubic.Name()
+		f.congestion = congestion.Cubic.Name()
 		f.cc.value = v
 		f.tellOfPanic()
 	}

@@ -89,7 +89,7 @@ func (f *Flow) appendData(now time.Duration, o *tcp.Outgoing, dst []byte, budget
 		d.HasChecksum = m.hasSum || m.kind == infinite && f.hs.capable.Checksum
 		d.Checksum = m.sum
 		if m.kind == infinite {
-			f.cfg.Counters.Count(mib.InfiniteMapTx)
+			f.sig.count.Count(mib.InfiniteMapTx)
 		}
 		dst = fitDSS(dst, withAck(d, a, budget), budget)
 	}
@@ -197,7 +197,7 @@ func (f *Flow) takeSignals() {
 	for _, s := range f.got.signals {
 		if _, ok := s.(options.MPFail); ok {
 			f.sig.fail.take()
-			f.cfg.Counters.Count(mib.MPFailRx)
+			f.sig.count.Count(mib.MPFailRx)
 		}
 		f.in.put(item{kind: itemSignal, signal: s})
 	}

@@ -17,13 +17,15 @@ import (
 // of the owner, which moves segments and time. The same lock guards both.
 type Flow struct {
 	c   *tcp.Conn
-	cfg Config
 	eng *engine.Conn // nil until Attach
 	id  engine.PathID
 
+	congestion string // its name
+	iface      string // that the flow leaves through
+
 	hs  handshake
-	got received // of the segment that is being handled
-	in  inbox    // what it brought, for the engine
+	got *received // of the segment that is being handled; nil between two
+	in  inbox     // what it brought, for the engine
 	tx  txMappings
 	sig signals
 	fin dataFIN
@@ -40,7 +42,10 @@ type Flow struct {
 	acked    int64         // bytes that its TCP has acknowledged
 }
 
-var _ engine.Flow = (*Flow)(nil)
+var (
+	_ engine.Flow    = (*Flow)(nil)
+	_ engine.Trimmer = (*Flow)(nil)
+)
 
 // handler and extension are the faces that a Flow shows to its tcp.Conn.
 type (
@@ -53,16 +58,18 @@ var (
 	_ tcp.Extension = (*extension)(nil)
 )
 
-func newFlow(cfg Config, hs handshake) *Flow {
-	f := &Flow{cfg: cfg, hs: hs, sig: signals{count: cfg.Counters}}
-	if f.cfg.CapableSYNs <= 0 {
-		f.cfg.CapableSYNs = capableSYNs
+// newFlow makes a flow, and itself the extension of the TCP connection that is to be made from cfg.
+func newFlow(cfg *Config, hs handshake) *Flow {
+	f := &Flow{congestion: cfg.Congestion, iface: cfg.Interface, hs: hs, sig: signals{count: cfg.Counters}}
+	if f.hs.asks = cfg.CapableSYNs; f.hs.asks <= 0 {
+		f.hs.asks = capableSYNs
 	}
-	f.cfg.TCP.Extension = (*extension)(f)
-	if f.cfg.Group != nil {
-		f.cc.mss = f.cfg.TCP.MTU - packet.MaxHeader
+	f.hs.unscaled = cfg.TCP.NoScale
+	cfg.TCP.Extension = (*extension)(f)
+	if cfg.Group != nil {
+		f.cc.of, f.cc.mss = cfg.Group, cfg.TCP.MTU-packet.MaxHeader
 		f.cc.c = byDefault(f.cc.mss)
-		f.cfg.TCP.Controller = (*control)(f)
+		cfg.TCP.Controller = (*control)(f)
 	}
 	f.peerAck = hs.capable.Local.IDSN() + 1
 	if hs.role == roleJoin {
@@ -71,41 +78,45 @@ func newFlow(cfg Config, hs handshake) *Flow {
 	return f
 }
 
-func (f *Flow) dial(now time.Duration) *Flow {
-	f.c = tcp.Dial(now, f.cfg.TCP, (*handler)(f))
+func dial(now time.Duration, cfg *Config, hs handshake) *Flow {
+	f := newFlow(cfg, hs)
+	f.c = tcp.Dial(now, cfg.TCP, (*handler)(f))
 	return f
 }
 
-func (f *Flow) accept(now time.Duration, syn *packet.Segment) *Flow {
-	f.c = tcp.Accept(now, f.cfg.TCP, (*handler)(f), syn)
+func accept(now time.Duration, cfg *Config, hs handshake, syn *packet.Segment) *Flow {
+	f := newFlow(cfg, hs)
+	f.read()
+	defer f.forget()
+	f.c = tcp.Accept(now, cfg.TCP, (*handler)(f), syn)
 	return f
 }
 
 // Dial opens the first subflow of a connection: c is engine.NewCapable's.
 func Dial(now time.Duration, cfg Config, c engine.Capable) *Flow {
 	cfg.Counters.Count(mib.MPCapableSYNTX)
-	return newFlow(cfg, handshake{role: roleCapable, client: true, capable: c}).dial(now)
+	return dial(now, &cfg, handshake{role: roleCapable, client: true, capable: c})
 }
 
 // Accept answers the SYN of a first subflow: c is Opening.Negotiate's, with a key.
 func Accept(now time.Duration, cfg Config, c engine.Capable, syn *packet.Segment) *Flow {
-	return newFlow(cfg, handshake{role: roleCapable, capable: c}).accept(now, syn)
+	return accept(now, &cfg, handshake{role: roleCapable, capable: c}, syn)
 }
 
 // DialPlain opens a plain TCP connection, for the reason given.
 func DialPlain(now time.Duration, cfg Config, why extapi.FallbackReason) *Flow {
-	return newFlow(cfg, handshake{role: rolePlain, client: true, why: why}).dial(now)
+	return dial(now, &cfg, handshake{role: rolePlain, client: true, why: why})
 }
 
 // AcceptPlain answers a SYN without Multipath TCP, for the reason given.
 func AcceptPlain(now time.Duration, cfg Config, why extapi.FallbackReason, syn *packet.Segment) *Flow {
-	return newFlow(cfg, handshake{role: rolePlain, why: why}).accept(now, syn)
+	return accept(now, &cfg, handshake{role: rolePlain, why: why}, syn)
 }
 
 // DialJoin opens a further subflow of a connection that has these keys, to answer an engine.JoinRequest.
 func DialJoin(now time.Duration, cfg Config, k engine.Keys, j *engine.JoinInitiator) *Flow {
 	cfg.Counters.Count(mib.MPJoinSynTx)
-	return newFlow(cfg, handshake{role: roleJoin, client: true, keys: k, initiator: j}).dial(now)
+	return dial(now, &cfg, handshake{role: roleJoin, client: true, keys: k, initiator: j})
 }
 
 // AcceptJoin answers the SYN of a further subflow: j is engine.Conn.AcceptJoin's. An error says that the
@@ -115,7 +126,7 @@ func AcceptJoin(now time.Duration, cfg Config, k engine.Keys, j *engine.JoinResp
 	if err != nil {
 		return nil, err
 	}
-	return newFlow(cfg, handshake{role: roleJoin, keys: k, responder: j, synack: synack}).accept(now, syn), nil
+	return accept(now, &cfg, handshake{role: roleJoin, keys: k, responder: j, synack: synack}, syn), nil
 }
 
 // Settled says whether the handshake is over, and what came of it.
@@ -128,7 +139,8 @@ func (f *Flow) Settled() (Result, bool) { return f.hs.result, f.hs.settled }
 func (f *Flow) Attach(now time.Duration, e *engine.Conn, p engine.FlowParams) engine.PathID {
 	h := &f.hs
 	p.Carrier = extapi.CarrierWire
-	p.Local, p.Remote = link.Zoned(f.cfg.TCP.Local, f.cfg.Interface), link.Zoned(f.cfg.TCP.Remote, f.cfg.Interface)
+	local, remote := f.c.Addrs()
+	p.Local, p.Remote = link.Zoned(local, f.iface), link.Zoned(remote, f.iface)
 	p.Initial, p.Fallback = h.role != roleJoin, h.result.Fallback
 	p.Joining = h.role == roleJoin && h.client && !h.confirmed
 	if h.multipath() && h.role == roleCapable {
@@ -163,7 +175,9 @@ func (f *Flow) ID() engine.PathID { return f.id }
 // HandleSegment takes a segment for the flow. p holds its payload, or is the zero Ref; one reference
 // passes.
 func (f *Flow) HandleSegment(now time.Duration, s *packet.Segment, p pool.Ref) {
+	f.read()
 	f.c.HandleSegment(now, s, p)
+	f.forget()
 	f.after(now)
 }
 
@@ -230,6 +244,12 @@ func (f *Flow) Corked() bool { return f.c.Corked() }
 
 // Done says that nothing more comes of the flow, not even an answer to a late segment: the owner forgets it.
 func (f *Flow) Done() bool { return f.c.Done() }
+
+// Trim implements engine.Trimmer.
+func (f *Flow) Trim() {
+	f.c.Trim()
+	f.tx.trim()
+}
 
 // Conn is the TCP connection below, for what the owner wants to know or to set beyond the subflow's duties.
 func (f *Flow) Conn() *tcp.Conn { return f.c }

@@ -31,6 +31,8 @@ type handshake struct {
 	initiator *engine.JoinInitiator // roleJoin, client
 	responder *engine.JoinResponder // roleJoin, server
 	synack    options.MPJoin        // the responder's answer
+	asks      int                   // how many SYNs carry MP_CAPABLE
+	unscaled  bool                  // window scale was not asked for
 	scale     uint8                 // of the windows that the peer announces
 	bareSYN   bool                  // a SYN without the option has left
 	crossed   bool                  // simultaneous open: the peer's SYN came instead of a SYN/ACK
@@ -76,7 +78,7 @@ func (h *handshake) tcpDone(f *Flow) {
 	case h.role == rolePlain:
 		h.settle(Result{Fallback: h.why})
 	case h.role == roleCapable && h.crossed:
-		f.cfg.Counters.Count(mib.SimultConnectFallback)
+		f.sig.count.Count(mib.SimultConnectFallback)
 		h.settle(Result{Fallback: extapi.FallbackSimultaneousOpen})
 	}
 	h.result.RTT = f.c.Stats().Perf.SmoothedRTT
@@ -86,7 +88,7 @@ func (h *handshake) tcpDone(f *Flow) {
 func (f *Flow) takeOpening(now time.Duration, in *tcp.Incoming) bool {
 	h := &f.hs
 	if in.Kind == tcp.KindSYN || in.Kind == tcp.KindSYNACK {
-		if f.got.hasScale && !f.cfg.TCP.NoScale {
+		if f.got.hasScale && !h.unscaled {
 			h.scale = f.got.scale
 		}
 	}
@@ -108,12 +110,12 @@ func (f *Flow) appendOpening(o *tcp.Outgoing, dst []byte, budget int) []byte {
 	h := &f.hs
 	switch {
 	case h.role == roleCapable && o.Kind == tcp.KindSYN:
-		if o.Attempt >= f.cfg.CapableSYNs || h.crossed {
+		if o.Attempt >= h.asks || h.crossed {
 			// "a sender will eventually fall back to single-path TCP (i.e., without the MP_CAPABLE option) in
 			// order to work around middleboxes that may drop packets with unknown options" (RFC 8684
 			// section 3.1).
 			if !h.bareSYN && !h.crossed {
-				f.cfg.Counters.Count(mib.MPCapableSYNTXDrop)
+				f.sig.count.Count(mib.MPCapableSYNTXDrop)
 			}
 			h.bareSYN = true
 			return dst
@@ -141,7 +143,7 @@ func fit(dst []byte, o options.Option, budget int) []byte {
 func (f *Flow) fitted(dst []byte, o options.Option, budget int, c mib.Counter) []byte {
 	n := len(dst)
 	if dst = fit(dst, o, budget); len(dst) > n {
-		f.cfg.Counters.Count(c)
+		f.sig.count.Count(c)
 	}
 	return dst
 }

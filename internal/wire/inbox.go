@@ -11,8 +11,8 @@ import (
 // a segment, so that what the engine answers never finds the connection half way through one; and before
 // Attach there is no engine to tell.
 type inbox struct {
-	items []item
-	heard bool // payload has come
+	items *[]item // nil: nothing
+	heard bool    // payload has come
 
 	acked  bool // the subflow's cumulative acknowledgement has moved
 	room   bool
@@ -49,17 +49,31 @@ type item struct {
 const maxWaiting = 64
 
 // full says whether nothing more may wait.
-func (b *inbox) full() bool { return len(b.items) >= maxWaiting }
+func (b *inbox) full() bool { return b.items != nil && len(*b.items) >= maxWaiting }
 
-func (b *inbox) put(i item) { b.items = append(b.items, i) }
+// rooms are for items; a flow of which nothing waits has none.
+var rooms pool.Free[[]item]
+
+func (b *inbox) put(i item) {
+	if b.items == nil {
+		b.items = rooms.Get()
+	}
+	*b.items = append(*b.items, i)
+}
 
 // drop releases what waits.
 func (b *inbox) drop() {
-	for i := range b.items {
-		b.items[i].data.Release()
+	if b.items == nil {
+		return
 	}
-	clear(b.items)
-	b.items = b.items[:0]
+	list := *b.items
+	for i := range list {
+		list[i].data.Release()
+	}
+	clear(list)
+	*b.items = list[:0]
+	rooms.Put(b.items)
+	b.items = nil
 }
 
 // dispatch tells the engine what has come.
@@ -68,9 +82,9 @@ func (f *Flow) dispatch(now time.Duration) {
 	if f.eng == nil {
 		return
 	}
-	for n := 0; n < len(b.items) && !f.rst.aborted; n++ {
-		i := b.items[n]
-		b.items[n].data = pool.Ref{}
+	for n := 0; b.items != nil && n < len(*b.items) && !f.rst.aborted; n++ {
+		i := (*b.items)[n]
+		(*b.items)[n].data = pool.Ref{}
 		f.tell(now, &i)
 	}
 	b.drop()

@@ -30,14 +30,14 @@ func (f *Flow) takeJoinSynAck(now time.Duration, in *tcp.Incoming) bool {
 	}
 	if _, err := h.initiator.HandleSynAck(f.got.join); err != nil {
 		if f.got.join.Form == options.JoinSynAck {
-			f.cfg.Counters.Count(mib.MPJoinSynAckHMacFailure)
+			f.sig.count.Count(mib.MPJoinSynAckHMacFailure)
 		}
 		f.refuse(err)
 		return true
 	}
-	f.cfg.Counters.Count(mib.MPJoinSynAckRx)
+	f.sig.count.Count(mib.MPJoinSynAckRx)
 	if f.got.join.Backup {
-		f.cfg.Counters.Count(mib.MPJoinSynAckBackupRx)
+		f.sig.count.Count(mib.MPJoinSynAckBackupRx)
 	}
 	h.settle(Result{})
 	return true
@@ -60,12 +60,12 @@ func (f *Flow) takeJoinThird(now time.Duration, in *tcp.Incoming) bool {
 	case f.got.hasJoin:
 		if err := h.responder.HandleAck(f.got.join); err != nil {
 			if f.got.join.Form == options.JoinAck {
-				f.cfg.Counters.Count(mib.MPJoinAckHMacFailure)
+				f.sig.count.Count(mib.MPJoinAckHMacFailure)
 			}
 			f.refuse(err)
 			return true
 		}
-		f.cfg.Counters.Count(mib.MPJoinAckRx)
+		f.sig.count.Count(mib.MPJoinAckRx)
 		h.settle(Result{})
 	case in.Off != 1:
 		return false // the third message was lost, or overtaken

@@ -3,6 +3,7 @@ package wire
 import (
 	"slices"
 
+	"github.com/mptcp-go/mptcp/internal/pool"
 	"github.com/mptcp-go/mptcp/options"
 )
 
@@ -19,6 +20,17 @@ type received struct {
 	hasScale bool
 
 	hasCapable, hasJoin, hasDSS, hasRst, hasFast bool
+}
+
+var receiveds pool.Free[received]
+
+// read makes room for what the options of a segment say, until forget. An idle flow has none.
+func (f *Flow) read() { f.got = receiveds.Get() }
+
+func (f *Flow) forget() {
+	clear(f.got.signals)
+	receiveds.Put(f.got)
+	f.got = nil
 }
 
 // maxSignals bounds what one header can hold anyway.

@@ -25,10 +25,10 @@ type resetState struct {
 func (f *Flow) takeReset() {
 	rst, failed := f.got.rst, f.got.dropFail()
 	if f.got.hasRst {
-		f.cfg.Counters.Count(mib.MPRstRx)
+		f.sig.count.Count(mib.MPRstRx)
 	}
 	if failed {
-		f.cfg.Counters.Count(mib.MPFailRx)
+		f.sig.count.Count(mib.MPFailRx)
 	}
 	if !f.got.hasRst && failed {
 		rst = options.TCPRst{Reason: uint8(engine.ResetMiddlebox)}

@@ -89,8 +89,8 @@ func (s Stateless) Resume(now time.Duration, cfg Config, ack *packet.Segment, k 
 		c := engine.Capable{Offer: s.Want, Local: key, Checksum: s.Want.Checksum || r.capable.Flags&options.FlagA != 0}
 		h = handshake{role: roleCapable, capable: c}
 	}
-	f := newFlow(cfg, h)
-	f.c = tcp.Resume(now, f.cfg.TCP, (*handler)(f), ack, k)
+	f := newFlow(&cfg, h)
+	f.c = tcp.Resume(now, cfg.TCP, (*handler)(f), ack, k)
 	f.hs.scale = f.c.Stats().Stack.WinScaleRcvd
 	return f
 }

@@ -21,7 +21,7 @@ func (f *Flow) Stats(time.Duration) engine.FlowStats {
 		Patience:      s.Path.Patience,
 		Segment:       f.c.FullPayload(),
 		Worth:         f.c.Worthwhile(),
-		Congestion:    f.cfg.Congestion,
+		Congestion:    f.congestion,
 	}
 }
 

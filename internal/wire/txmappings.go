@@ -103,7 +103,7 @@ func (t *txMappings) push(m engine.Mapping) {
 // insert puts m before the i-th mapping.
 func (t *txMappings) insert(i int, m txMapping) {
 	if t.n == len(t.ring) {
-		ring := make([]txMapping, max(4, 2*len(t.ring)))
+		ring := make([]txMapping, max(2, 2*len(t.ring)))
 		for i := range t.n {
 			ring[i] = *t.at(i)
 		}
@@ -196,6 +196,13 @@ func (t *txMappings) ack(off uint64) {
 		t.n--
 	}
 	if t.n == 0 && len(t.ring) > keepRing {
+		t.drop()
+	}
+}
+
+// trim gives the ring back when it is empty.
+func (t *txMappings) trim() {
+	if t.n == 0 {
 		t.drop()
 	}
 }

@@ -4,21 +4,20 @@ import "time"
 
 // Bucket is a limit on how often something may happen.
 type Bucket struct {
-	every  time.Duration // one more token
-	most   int
-	tokens int
-	at     time.Duration // when tokens was right
+	every        time.Duration // one more token
+	at           time.Duration // when tokens was right
+	most, tokens int32
 }
 
 // NewBucket makes a full bucket, of most tokens at most.
 func NewBucket(every time.Duration, most int) Bucket {
-	return Bucket{every: every, most: most, tokens: most}
+	return Bucket{every: every, most: int32(most), tokens: int32(most)}
 }
 
 // Take says whether it may happen now, and counts it.
 func (b *Bucket) Take(now time.Duration) bool {
 	if n := (now - b.at) / b.every; n > 0 {
-		b.tokens = int(min(time.Duration(b.most), time.Duration(b.tokens)+n))
+		b.tokens = int32(min(time.Duration(b.most), time.Duration(b.tokens)+n))
 		b.at += n * b.every
 	}
 	if b.tokens == 0 {
@@ -46,7 +45,7 @@ func newLimits() limits {
 // in the ACK what it needs for a RST that counts.
 func (c *Conn) challenge(now time.Duration) {
 	if c.limits.challenges.Take(now) {
-		c.stats.Events.ChallengeAcks++
+		c.event().ChallengeAcks++
 		c.ack.at()
 	}
 }

@@ -1,6 +1,7 @@
 package tcp
 
 import (
+	"net/netip"
 	"time"
 
 	"github.com/mptcp-go/mptcp/internal/pool"
@@ -27,16 +28,11 @@ type Conn struct {
 	mtu  pathMTU
 
 	timers timers
-	stats  Stats
+	stats  counters
 	limits limits
 	rst    reply // a RST that has yet to leave
 
-	// What would have to be allocated again for each segment: interfaces make it escape.
-	head     header
-	incoming Incoming
-	outgoing Outgoing
-	acked    recovery.Ack
-	sacks    [4]Range
+	*scratch // while a segment is taken or made
 }
 
 // Dial opens a connection. Its SYN waits in Poll.
@@ -52,6 +48,8 @@ func Dial(now time.Duration, cfg Config, h Handler) *Conn {
 // have the SYN: then the connection is closed already.
 func Accept(now time.Duration, cfg Config, h Handler, syn *packet.Segment) *Conn {
 	c := newConn(cfg, h)
+	c.borrow()
+	defer c.giveBack()
 	c.head.parse(syn.Options, true)
 	c.live.heard = now
 	if !c.consult(now, syn, 0, 0, 0) {
@@ -79,6 +77,9 @@ func newConn(cfg Config, h Handler) *Conn {
 	c.limits = newLimits()
 	return c
 }
+
+// Addrs are the connection's addresses.
+func (c *Conn) Addrs() (local, remote netip.AddrPort) { return c.cfg.Local, c.cfg.Remote }
 
 // State is where the connection stands.
 func (c *Conn) State() State { return c.state }
@@ -196,7 +197,7 @@ func (c *Conn) consult(now time.Duration, s *packet.Segment, off uint64, n int, 
 	ok := c.ext.Handle(now, &c.incoming)
 	c.incoming.Seg = nil
 	if !ok {
-		c.stats.Events.ExtensionDrops++
+		c.event().ExtensionDrops++
 	}
 	return ok
 }

@@ -144,6 +144,8 @@ func (l *Listener) stateless(now time.Duration, s, out *packet.Segment) bool {
 func Resume(now time.Duration, cfg Config, h Handler, ack *packet.Segment, k Cookie) *Conn {
 	cfg.ISN = ack.Ack - 1
 	c := newConn(cfg, h)
+	c.borrow()
+	defer c.giveBack()
 	c.live.heard = now
 	c.head = header{mss: k.mss, sackOK: k.sack, hasTS: k.ts, scale: k.scale, hasScale: k.hasScale}
 	syn := packet.Segment{Seq: ack.Seq - 1, Flags: packet.SYN, Window: ack.Window}

@@ -231,7 +231,7 @@ func (c *Conn) recoveryTimeout(now time.Duration) {
 		c.suspectMTU(now, n)
 		c.h.Stuck(now, n)
 	case recovery.Probe:
-		c.stats.Events.LossProbes++
+		c.event().LossProbes++
 		c.snd.probe = true
 	}
 }

@@ -112,7 +112,7 @@ func (c *Conn) synSent(now time.Duration, s *packet.Segment, p pool.Ref) {
 	}
 	c.peerSYN(now, s)
 	if !hasAck { // both sides have sent a SYN
-		c.stats.Events.SimultaneousOpens++
+		c.event().SimultaneousOpens++
 		c.state = SynReceived
 		c.hs.due, c.hs.attempt = true, 0
 		c.ecn.on = false
@@ -122,7 +122,7 @@ func (c *Conn) synSent(now time.Duration, s *packet.Segment, p pool.Ref) {
 	if c.state == Established {
 		c.ack.at()
 		if len(p.B) > 0 || s.Flags.Has(packet.FIN) {
-			c.stats.Events.SYNData++ // not accepted; it comes again
+			c.event().SYNData++ // not accepted; it comes again
 		}
 	}
 }

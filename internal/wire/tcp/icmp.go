@@ -13,7 +13,7 @@ import (
 func (c *Conn) HandleICMP(now time.Duration, e *packet.ICMPError) {
 	off := c.snd.offset(e.Seq)
 	if c.state == Closed || off < int64(c.snd.una) || off >= int64(c.snd.nxt) {
-		c.stats.Events.ICMPIgnored++
+		c.event().ICMPIgnored++
 		return
 	}
 	if e.Trouble == packet.TroubleTooBig {
@@ -42,7 +42,7 @@ func (c *Conn) tooBig(now time.Duration, mtu int) {
 	}
 	mtu = max(mtu, m.least)
 	if mtu >= m.current {
-		c.stats.Events.ICMPIgnored++
+		c.event().ICMPIgnored++
 		return
 	}
 	if m.passed > mtu {

@@ -11,6 +11,8 @@ import (
 // in, and one reference to it passes; without a chunk the payload is copied. The segment itself may be used
 // again after the call.
 func (c *Conn) HandleSegment(now time.Duration, s *packet.Segment, p pool.Ref) {
+	c.borrow()
+	defer c.giveBack()
 	p = payload(s, p)
 	c.stats.Perf.SegsIn++
 	if n := len(p.B); n > 0 {
@@ -43,7 +45,7 @@ func (c *Conn) synchronized(now time.Duration, s *packet.Segment, p pool.Ref) {
 		// "If the SYN bit is set, irrespective of the sequence number, TCP MUST send an ACK (also referred
 		// to as challenge ACK) to the remote peer" (RFC 5961 section 4.2). It may be the SYN/ACK once more,
 		// after the loss of our ACK.
-		c.stats.Events.InSYNs++
+		c.event().InSYNs++
 		c.challenge(now)
 		return
 	}
@@ -98,7 +100,7 @@ func (c *Conn) repeatedSYN(now time.Duration, s *packet.Segment) {
 		c.ack.at()
 		return
 	}
-	c.stats.Events.DupSYNs++
+	c.event().DupSYNs++
 	if c.limits.duplicates.Take(now) {
 		c.hs.due = true
 	}
@@ -113,11 +115,11 @@ func (c *Conn) timely(now time.Duration, s *packet.Segment, off int64, n int) bo
 		return true
 	}
 	if !c.head.hasTS {
-		c.stats.Events.InNoTS++
+		c.event().InNoTS++
 		return false
 	}
 	if c.ts.stale(now, c.head.tsVal) {
-		c.stats.Events.PAWSDrops++
+		c.event().PAWSDrops++
 		c.unacceptable(now, off, n, s.Flags)
 		return false
 	}
@@ -159,7 +161,7 @@ func (c *Conn) unacceptable(now time.Duration, off int64, n int, f packet.Flags)
 		c.timers.set(timerLast, now+c.cfg.TimeWait) // "Restart the 2 MSL time-wait timeout"
 	}
 	if n > 0 {
-		c.stats.Events.DupSegsIn++
+		c.event().DupSegsIn++
 		c.rcv.duplicate(off, off+int64(n))
 		c.ack.at()
 		return
@@ -179,7 +181,7 @@ func (c *Conn) handleRST(now time.Duration, s *packet.Segment, off int64) {
 	if !c.consult(now, s, uint64(off), 0, 0) || c.state == Closed {
 		return
 	}
-	c.stats.Events.InRSTs++
+	c.event().InRSTs++
 	switch {
 	case c.state == TimeWait:
 		// It would cut TIME-WAIT short, which an old duplicate can provoke (RFC 1337).
@@ -206,7 +208,7 @@ func (c *Conn) ackable(now time.Duration, s *packet.Segment) (uint64, bool) {
 	}
 	ack := c.snd.offset(s.Ack)
 	if ack > int64(c.snd.nxt) || ack < int64(c.snd.una)-c.snd.maxWnd || ack < 0 {
-		c.stats.Events.InAckErrs++
+		c.event().InAckErrs++
 		c.challenge(now)
 		return 0, false
 	}

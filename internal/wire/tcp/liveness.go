@@ -74,7 +74,7 @@ func (c *Conn) keepAliveTimeout(now time.Duration) {
 		c.giveUp(now)
 	default:
 		c.live.keeps++
-		c.stats.Events.KeepAlives++
+		c.event().KeepAlives++
 		c.live.probe = true
 		c.timers.set(timerKeepAlive, now+k.Interval)
 	}
@@ -123,7 +123,7 @@ func (c *Conn) persistTimeout(now time.Duration) {
 	c.live.persists++
 	c.snd.force = c.snd.usable() > 0 || c.snd.unsent() == 0
 	if !c.snd.force {
-		c.stats.Events.WindowProbes++
+		c.event().WindowProbes++
 		c.live.probe = true
 	}
 	c.timers.set(timerPersist, now+c.persistDelay())

@@ -10,6 +10,8 @@ import (
 // Poll puts the next segment that is to leave at now into out; false: there is none, until the next input.
 // out.Options needs a capacity of packet.MaxOptions. The payload's pieces are valid until Sent.
 func (c *Conn) Poll(now time.Duration, out *packet.Segment) bool {
+	c.borrow()
+	defer c.giveBack()
 	switch {
 	case c.rst.due:
 		c.emitRST(now, out)
@@ -47,11 +49,18 @@ func (c *Conn) reports() bool { return c.snd.sack && (c.rcv.hasDSACK || c.rcv.q.
 // emitACK fills in a pure ACK. Where it had no room for all that SACK has to report, another one is owed: the peer
 // must not take for lost what has arrived.
 func (c *Conn) emitACK(now time.Duration, out *packet.Segment) {
-	before := c.stats.Events.SACKBlocksSent
+	before := c.blocksSent()
 	c.emit(now, out, &Outgoing{Kind: KindACK, Off: c.snd.nxt}, packet.ACK)
-	if c.stats.Events.SACKBlocksSent > before && c.reports() {
+	if c.blocksSent() > before && c.reports() {
 		c.ack.at()
 	}
+}
+
+func (c *Conn) blocksSent() uint64 {
+	if c.stats.Events == nil {
+		return 0
+	}
+	return c.stats.Events.SACKBlocksSent
 }
 
 // Sent tells that everything polled has left, or was lost on the way out.
@@ -130,14 +139,14 @@ func (c *Conn) appendSACK(dst []byte, budget int) []byte {
 	if c.rcv.hasDSACK {
 		blocks[0], n = c.rcv.dsack, 1
 		c.rcv.hasDSACK = false
-		c.stats.Events.DSACKsSent++
+		c.event().DSACKsSent++
 	}
 	n += c.rcv.q.newest(blocks[n:room])
 	o := options.SACK{N: uint8(n)}
 	for i, b := range blocks[:n] {
 		o.Blocks[i] = options.SACKBlock{Left: c.rcv.sequence(b.From), Right: c.rcv.sequence(b.To)}
 	}
-	c.stats.Events.SACKBlocksSent += uint64(n)
+	c.event().SACKBlocksSent += uint64(n)
 	return o.Append(append(dst, options.KindNOP, options.KindNOP))
 }
 

@@ -64,7 +64,7 @@ func (c *Conn) setMTU(size int) {
 		return
 	}
 	if size < m.current {
-		c.stats.Events.MTUReductions++
+		c.event().MTUReductions++
 		m.passed = min(m.passed, size)
 	}
 	m.current, m.fullEnd = size, 0
@@ -136,7 +136,7 @@ func (c *Conn) probeMTU(now time.Duration, out *packet.Segment, limit int64) boo
 		m.out = 0
 		return c.outgoing.Off == off && c.snd.nxt > off
 	}
-	c.stats.Events.MTUProbes++
+	c.event().MTUProbes++
 	c.rtx.Excuse(m.probed)
 	return true
 }

@@ -67,7 +67,7 @@ func (c *Conn) handlePayload(now time.Duration, off int64, p pool.Ref, fin bool)
 	if off < int64(c.rcv.nxt) || c.rcv.q.has(uint64(off), uint64(end)) {
 		if len(p.B) > 0 {
 			c.rcv.duplicate(off, end)
-			c.stats.Events.DupSegsIn++
+			c.event().DupSegsIn++
 		}
 		c.ack.at()
 	}
@@ -78,7 +78,7 @@ func (c *Conn) handlePayload(now time.Duration, off int64, p pool.Ref, fin bool)
 		p, off = p.Slice(int(cut), len(p.B)), off+cut
 	}
 	if over := end - int64(max(c.rcv.edge, c.rcv.nxt)); over > 0 {
-		c.stats.Events.BeyondWindow++
+		c.event().BeyondWindow++
 		c.ack.at()
 		p, fin = p.Slice(0, len(p.B)-int(min(over, int64(len(p.B))))), false
 	}
@@ -169,10 +169,10 @@ func (c *Conn) outOfOrder(now time.Duration, off uint64, p pool.Ref) {
 		c.ack.at()
 		return
 	}
-	c.stats.Events.OutOfOrderSegs++
+	c.event().OutOfOrderSegs++
 	c.ack.duplicate(c.snd.sack)
 	if !c.rcv.q.add(off, p, 2*c.rcv.space+pool.MaxSize) {
-		c.stats.Events.ReassemblyDrops++
+		c.event().ReassemblyDrops++
 	}
 }
 

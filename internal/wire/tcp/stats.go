@@ -16,15 +16,27 @@ type Stats struct {
 	Events EventStats
 }
 
+// counters are what of the Stats is counted; the rest is gathered when somebody asks. Most connections never see one
+// of the Events.
+type counters struct {
+	App    AppCounters
+	Perf   PerfCounters
+	Path   PathCounters
+	Stack  StackCounters
+	Events *EventStats // nil: none
+}
+
+// event is where the Events are counted.
+func (c *Conn) event() *EventStats {
+	if c.stats.Events == nil {
+		c.stats.Events = new(EventStats)
+	}
+	return c.stats.Events
+}
+
 // PerfStats are of tcpEStatsPerfTable.
 type PerfStats struct {
-	SegsOut, DataSegsOut, HCDataOctetsOut uint64
-	SegsRetrans, OctetsRetrans            uint64
-	SegsIn, DataSegsIn, HCDataOctetsIn    uint64
-	Timeouts                              uint64 // retransmission timeouts, of SYNs too
-	CongSignals                           uint64 // reductions of the window, timeouts included
-	ZeroRwinSent, ZeroRwinRcvd            uint64
-
+	PerfCounters
 	CurMSS               int // payload bytes
 	PipeSize             int64
 	CurCwnd, CurSsthresh int64         // bytes; CurSsthresh -1: no loss yet
@@ -33,41 +45,66 @@ type PerfStats struct {
 	CurRwinRcvd          int64
 }
 
+// PerfCounters are those of the PerfStats that are counted.
+type PerfCounters struct {
+	SegsOut, DataSegsOut, HCDataOctetsOut uint64
+	SegsRetrans, OctetsRetrans            uint64
+	SegsIn, DataSegsIn, HCDataOctetsIn    uint64
+	Timeouts                              uint64 // retransmission timeouts, of SYNs too
+	CongSignals                           uint64 // reductions of the window, timeouts included
+	ZeroRwinSent, ZeroRwinRcvd            uint64
+}
+
 // AppStats are of tcpEStatsAppTable.
 type AppStats struct {
+	AppCounters
 	SndNxt, SndUna, RcvNxt uint64 // as offsets
-	HCThruOctetsAcked      uint64
-	HCThruOctetsReceived   uint64
-	CurAppWQueue           int64 // bytes that wait to be sent
+	CurAppWQueue           int64  // bytes that wait to be sent
+}
+
+// AppCounters are those of the AppStats that are counted.
+type AppCounters struct {
+	HCThruOctetsAcked    uint64
+	HCThruOctetsReceived uint64
 }
 
 // PathStats are of tcpEStatsPathTable.
 type PathStats struct {
-	MinRTT, RTTVar  time.Duration // 0: unknown
-	Patience        time.Duration // CurRTO without its back-off; not of RFC 4898
+	PathCounters
+	MinRTT, RTTVar time.Duration // 0: unknown
+	Patience       time.Duration // CurRTO without its back-off; not of RFC 4898
+	DeliveryRate   int64         // bytes per second; 0: unknown. Not of RFC 4898
+}
+
+// PathCounters are those of the PathStats that are counted.
+type PathCounters struct {
 	DupAcksOut      uint64
 	CERcvd, ECESent uint64
 	ECNsignals      uint64 // ACKs that brought a mark of ours back
-	DeliveryRate    int64  // bytes per second; 0: unknown. Not of RFC 4898
 }
 
 // StackStats are of tcpEStatsStackTable.
 type StackStats struct {
+	StackCounters
 	ActiveOpen                 bool
 	State                      State
 	MSSSent, MSSRcvd           int
 	WinScaleSent, WinScaleRcvd uint8
 	TimeStamps, SACK, ECN      bool // negotiated
 	InRecovery                 bool
-	DupAcksIn                  uint64
-	SpuriousFrDetected         uint64 // retransmissions found to have been unnecessary, after timeouts too
-	SoftErrors                 uint64 // of ICMP
-	FastRetran                 uint64
-	AbruptTimeouts             uint64 // the connection was given up without an answer
-	SACKsRcvd, SACKBlocksRcvd  uint64
-	DSACKDups                  uint64
 	CurReasmQueue              int   // bytes that wait for what is missing before them
 	CurRetxQueue               int64 // bytes sent and not acknowledged
+}
+
+// StackCounters are those of the StackStats that are counted.
+type StackCounters struct {
+	DupAcksIn                 uint64
+	SpuriousFrDetected        uint64 // retransmissions found to have been unnecessary, after timeouts too
+	SoftErrors                uint64 // of ICMP
+	FastRetran                uint64
+	AbruptTimeouts            uint64 // the connection was given up without an answer
+	SACKsRcvd, SACKBlocksRcvd uint64
+	DSACKDups                 uint64
 }
 
 // EventStats are counters without a name in RFC 4898.
@@ -99,7 +136,14 @@ type EventStats struct {
 
 // Stats is a snapshot.
 func (c *Conn) Stats() Stats {
-	s := c.stats
+	n := &c.stats
+	s := Stats{
+		App: AppStats{AppCounters: n.App}, Perf: PerfStats{PerfCounters: n.Perf},
+		Path: PathStats{PathCounters: n.Path}, Stack: StackStats{StackCounters: n.Stack},
+	}
+	if n.Events != nil {
+		s.Events = *n.Events
+	}
 	p := &s.Perf
 	p.CurMSS = c.snd.payload(c)
 	s.App.SndNxt, s.App.SndUna, s.App.RcvNxt = c.snd.nxt, c.snd.una, c.rcv.nxt
@@ -130,7 +174,7 @@ func (c *Conn) countOut(o *Outgoing, out *packet.Segment) {
 	n := uint64(1)
 	if o.Super {
 		n = segments(o.Len, out.SegSize)
-		c.stats.Events.Supers++
+		c.event().Supers++
 	}
 	p.SegsOut += n
 	if o.Len > 0 {
