@@ -72,10 +72,19 @@ func (b *multi) params(ctx context.Context, client bool) stream.Params {
 		Key:              b.m.key,
 		HandshakeTimeout: s.HandshakeTimeout,
 		JoinTimeout:      s.JoinTimeout,
-		Trace:            func(i extapi.ConnInfo) extapi.Tracer { return newTracer(ctx, s, i) },
+		Trace:            b.trace(ctx),
 		OnClosed:         func(*driver.Conn) { b.m.close() },
 		OnDone:           func(*driver.Conn) { b.m.discard() },
 	}
+}
+
+// trace is the driver's: nil where nobody listens, so that ctx is not kept for the connection's life.
+func (b *multi) trace(ctx context.Context) func(extapi.ConnInfo) extapi.Tracer {
+	s := b.s
+	if !traced(ctx, s) {
+		return nil
+	}
+	return func(i extapi.ConnInfo) extapi.Tracer { return newTracer(ctx, s, i) }
 }
 
 // describe completes what is known of the first subflow's path by what its local address tells.

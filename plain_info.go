@@ -28,6 +28,11 @@ func (s *shared) adoptPlain(ctx context.Context, p *plain, cfg *settings) (*Conn
 	return c, nil
 }
 
+// traced says whether anybody hears of a connection's events.
+func traced(ctx context.Context, cfg *settings) bool {
+	return cfg.Trace != nil || cfg.Logger.Enabled(ctx, slog.LevelDebug)
+}
+
 // newTracer is the tracer that the configuration asks for, together with the logger; nil: neither.
 func newTracer(ctx context.Context, cfg *settings, info extapi.ConnInfo) extapi.Tracer {
 	var list []extapi.Tracer

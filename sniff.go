@@ -220,8 +220,9 @@ func (l *Listener) acceptStream(nc net.Conn, o *stream.Opening) (*Conn, error) {
 	var proof chan struct{}
 	if len(s.Secret) > 0 {
 		proof = make(chan struct{}, 1)
-		trace := p.Trace
-		p.Trace = func(i extapi.ConnInfo) extapi.Tracer { return extapi.MultiTracer(trace(i), proofTracer(proof)) }
+		p.Trace = func(i extapi.ConnInfo) extapi.Tracer {
+			return extapi.MultiTracer(newTracer(l.ctx, s, i), proofTracer(proof))
+		}
 	}
 	d, err := stream.Server(l.ctx, o, p)
 	if err == nil && proof != nil {

@@ -155,17 +155,18 @@ func firstPath(c extapi.Candidate, role extapi.Role) engine.FlowParams {
 // seed is what a connection of our own TCP is made from.
 func (b *multi) seed(ctx context.Context, client bool) stack.Seed {
 	s := b.s
-	return stack.Seed{
+	seed := stack.Seed{
 		Offer: wireOffer(s),
 		Key:   b.m.key,
 		Driver: driver.Params{
 			ID: b.m.id, Engine: b.engine(client), JoinTimeout: s.JoinTimeout,
-			Trace:    func(i extapi.ConnInfo) extapi.Tracer { return newTracer(ctx, s, i) },
 			OnClosed: func(*driver.Conn) { b.m.close() },
 			OnDone:   func(*driver.Conn) { b.m.discard() },
 		},
-		TCP: wireTCP(s), Congestion: wireCongestion(s),
+		TCP: func() tcp.Config { return wireTCP(s) }, Congestion: wireCongestion(s),
 	}
+	seed.Driver.Trace = b.trace(ctx)
+	return seed
 }
 
 // wireOffer is what the settings say of Multipath TCP's handshake.

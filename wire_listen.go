@@ -13,6 +13,7 @@ import (
 	"github.com/mptcp-go/mptcp/internal/driver"
 	"github.com/mptcp-go/mptcp/internal/wire"
 	"github.com/mptcp-go/mptcp/internal/wire/stack"
+	"github.com/mptcp-go/mptcp/internal/wire/tcp"
 	"github.com/mptcp-go/mptcp/scheduler"
 )
 
@@ -132,7 +133,7 @@ func (w *wireListener) plainSeed(s *settings) stack.Seed {
 			Rand: rand.Reader, Memory: w.h.memory, Scheduler: scheduler.MinRTT.New(), SchedName: scheduler.MinRTT.Name(),
 			SendBuffer: s.SendBuffer, RecvBuffer: s.RecvBuffer, CloseTimeout: s.CloseTimeout, NoPathTimeout: -1,
 		}},
-		TCP: wireTCP(s), Congestion: wireCongestion(s),
+		TCP: func() tcp.Config { return wireTCP(s) }, Congestion: wireCongestion(s),
 	}
 }
 

@@ -121,9 +121,13 @@ func (r *run) seed(key engine.Key) stack.Seed {
 			},
 		},
 		// In IPv6 an ADD_ADDR with a port leaves no room for timestamps.
-		TCP:        tcp.Config{NoDelay: true, NoTimestamps: r.path.Remote.Addr().Is6()},
+		TCP:        ourTCP(r.path.Remote.Addr().Is6()),
 		Congestion: congestion.Cubic,
 	}
+}
+
+func ourTCP(noTimestamps bool) func() tcp.Config {
+	return func() tcp.Config { return tcp.Config{NoDelay: true, NoTimestamps: noTimestamps} }
 }
 
 func (r *run) dial(ctx context.Context, seed stack.Seed) (*driver.Conn, error) {
@@ -137,7 +141,7 @@ func (r *run) dial(ctx context.Context, seed stack.Seed) (*driver.Conn, error) {
 func (r *run) plain(ctx context.Context) {
 	n := r.w.next(0, false, r.Talk != nil)
 	seed := r.seed(0)
-	seed.Plain, seed.TCP.NoTimestamps = extapi.FallbackDisabled, false
+	seed.Plain, seed.TCP = extapi.FallbackDisabled, ourTCP(false)
 	d, err := r.dial(ctx, seed)
 	if err == nil {
 		if r.Talk != nil {

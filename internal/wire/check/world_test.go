@@ -66,7 +66,8 @@ func (p *peer) Seed(r stack.Request) (stack.Seed, error) {
 			Rand: rand.Reader, Scheduler: scheduler.MinRTT.New(), SchedName: "minrtt", SendBuffer: 1 << 20, RecvBuffer: 1 << 20,
 			NoPathTimeout: 5 * time.Second, CloseTimeout: 5 * time.Second,
 		}},
-		TCP: tcp.Config{NoDelay: true, TimeWait: time.Second, SYNRetries: 3}, Congestion: congestion.Reno,
+		TCP:        func() tcp.Config { return tcp.Config{NoDelay: true, TimeWait: time.Second, SYNRetries: 3} },
+		Congestion: congestion.Reno,
 	}
 	if !r.Capable {
 		s.Plain = extapi.FallbackPeer

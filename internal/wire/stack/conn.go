@@ -26,24 +26,24 @@ type Seed struct {
 	Key        engine.Key          // this side's, unique on this host
 	Driver     driver.Params       // Join, Key, Epoch, carrier and addresses are filled in
 	Path       engine.FlowParams   // of the first subflow: interface, cost, role
-	TCP        tcp.Config          // of every subflow: buffers, timeouts. Addresses, MTU and controller are filled in
+	TCP        func() tcp.Config   // of every subflow: buffers, timeouts. Addresses, MTU and controller are filled in
 	Congestion congestion.Factory
 	Owner      any // for Greeter.Welcome
 	// Discard is called, without a lock, when the connection never comes to be. Nil: nothing is to do.
 	Discard func()
 }
 
-// conn is a connection as its subflows see it.
+// conn is a connection as its subflows see it: what is left of the Seed when it has grown.
 type conn struct {
 	s     *Stack
-	seed  Seed
+	tcp   func() tcp.Config
 	group congestion.Group
 	name  string         // of the group's factory
 	local netip.AddrPort // of the first subflow
 }
 
-func (s *Stack) newConn(seed Seed, local netip.AddrPort) *conn {
-	c := &conn{s: s, seed: seed, local: local}
+func (s *Stack) newConn(seed *Seed, local netip.AddrPort) *conn {
+	c := &conn{s: s, tcp: seed.TCP, local: local}
 	c.group, c.name = newGroup(seed.Congestion)
 	return c
 }
@@ -66,7 +66,7 @@ func (failedGroup) Remove(congestion.Controller)                                
 
 // config is what a subflow over these addresses is made from.
 func (c *conn) config(now time.Duration, p *port, local, remote netip.AddrPort, mtu int) wire.Config {
-	t := c.seed.TCP
+	t := c.tcp()
 	t.Local, t.Remote, t.MTU, t.Rand = local, remote, mtu, c.s.rand
 	t.ISN = tcp.ISN(now, &c.s.secret, local, remote)
 	t.TSOffset = tcp.TSOffset(&c.s.secret, local, remote)
@@ -74,9 +74,9 @@ func (c *conn) config(now time.Duration, p *port, local, remote netip.AddrPort, 
 }
 
 // begin makes the connection of a first subflow whose handshake is done, and returns it entered.
-func (c *conn) begin(now time.Duration, p *port) *driver.Conn {
-	dp := c.seed.Driver
-	dp.Key = c.seed.Key
+func (c *conn) begin(now time.Duration, p *port, seed *Seed) *driver.Conn {
+	dp := seed.Driver
+	dp.Key = seed.Key
 	dp.Engine.Counters = &c.s.count
 	dp.Carrier, dp.Epoch = extapi.CarrierWire, c.s.epoch
 	dp.LocalAddr = net.TCPAddrFromAddrPort(link.Zoned(p.lf.Local(), p.route.Interface))
@@ -96,7 +96,7 @@ func (c *conn) begin(now time.Duration, p *port) *driver.Conn {
 	c.s.conns[d] = c
 	c.s.mu.Unlock()
 	now = d.Enter(now)
-	d.Adopt(p, 0, func(e *engine.Conn) engine.PathID { return p.flow.Attach(now, e, c.seed.Path) })
+	d.Adopt(p, 0, func(e *engine.Conn) engine.PathID { return p.flow.Attach(now, e, seed.Path) })
 	p.d.Store(d)
 	return d
 }
@@ -115,7 +115,7 @@ func (s *Stack) Dial(ctx context.Context, seed Seed, local, remote netip.AddrPor
 	if err != nil {
 		return nil, wire.Result{}, err
 	}
-	c := s.newConn(seed, p.lf.Local())
+	c := s.newConn(&seed, p.lf.Local())
 	now := s.now()
 	cfg := c.config(now, p, p.lf.Local(), p.lf.Remote(), p.mtu())
 	switch seed.Plain {
@@ -133,7 +133,7 @@ func (s *Stack) Dial(ctx context.Context, seed Seed, local, remote netip.AddrPor
 	p.settle = func(now time.Duration, r wire.Result) *driver.Conn {
 		var d *driver.Conn
 		if r.Err == nil {
-			d = c.begin(now, p)
+			d = c.begin(now, p, &seed)
 		}
 		p.after = func() { done <- outcome{d, r} }
 		return d

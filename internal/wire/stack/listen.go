@@ -218,11 +218,11 @@ func (l *Listener) greet(now time.Duration, s *packet.Segment, req Request, done
 		return nil
 	}
 	seed.Offer.Carrier = extapi.CarrierWire
-	c := l.s.newConn(seed, s.Dst)
+	c := l.s.newConn(&seed, s.Dst)
 	p.flow = open(c.config(now, p, s.Dst, s.Src, p.mtu()), &seed)
 	p.settle = func(now time.Duration, r wire.Result) *driver.Conn {
 		if r.Err == nil {
-			d := c.begin(now, p)
+			d := c.begin(now, p, &seed)
 			p.after = func() {
 				done(true)
 				l.g.Welcome(d, r, seed.Owner)

@@ -104,7 +104,7 @@ func (w *world) seed(client bool) Seed {
 				NoPathTimeout: 5 * time.Second, CloseTimeout: 5 * time.Second,
 			},
 		},
-		TCP: ourTCP, Congestion: congestion.Reno,
+		TCP: func() tcp.Config { return ourTCP }, Congestion: congestion.Reno,
 	}
 }
 
