@@ -96,7 +96,7 @@ func TestIdleConnectionIsSmall(t *testing.T) {
 		conns = append(conns, newPair(t, 0))
 	}
 	each := (heapBytes() - before) / (2 * n)
-	require.Less(t, each, 6<<10, "bytes for a connection, this test's share included")
+	require.Less(t, each, 3<<10, "bytes for a connection, this test's share included")
 	t.Logf("%d bytes", each)
 	for _, p := range conns {
 		p.end()
