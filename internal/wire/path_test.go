@@ -3,7 +3,6 @@ package wire
 import (
 	"io"
 	"math/rand/v2"
-	"time"
 
 	"github.com/mptcp-go/mptcp/internal/onpath"
 	"github.com/mptcp-go/mptcp/internal/wire/packet"
@@ -74,9 +73,4 @@ func (w *world) dice() io.Reader {
 		seed[i] = byte(w.rng.Uint32())
 	}
 	return rand.NewChaCha8(seed)
-}
-
-// since matches what comes from an instant on.
-func (w *world) since(from time.Duration) onpath.Match {
-	return func([]byte, onpath.Dir) bool { return w.now >= from }
 }
