@@ -152,6 +152,14 @@ func (s *Sender) Retransmitted() int64 { return s.retransmitted }
 // Window is the congestion window in bytes.
 func (s *Sender) Window() int64 { return s.start.cap(s.cfg.Controller.Window()) }
 
+// Rate is the congestion window's, in bytes per second: what the path carries as far as is known; 0: nothing is yet.
+func (s *Sender) Rate() int64 {
+	if s.rtt.srtt <= 0 {
+		return 0
+	}
+	return perSecond(s.Window(), s.rtt.srtt)
+}
+
 // PacingRate is the rate in bytes per second that Allowance keeps to; 0: unpaced.
 func (s *Sender) PacingRate() int64 { return s.pacer.rate }
 

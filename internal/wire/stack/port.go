@@ -288,7 +288,7 @@ func (p *port) gather(now time.Duration, more bool) int {
 		return p.n - p.sent
 	}
 	b := batches.Get().(*batch)
-	p.flow.SetSuper(p.lf.Super())
+	p.flow.SetSuper(p.super())
 	p.flow.Cork(more)
 	n := 0
 	for n < batchLen && p.flow.Poll(now, b.slot(n)) {
@@ -338,6 +338,22 @@ func (p *port) Transmit() {
 		}
 	}
 	p.sent = p.n
+}
+
+// superRate is the rate in bytes per second from which on a flow sends super-segments: 17 full segments in a millisecond.
+// Slower flows would save little; much higher, those that are slow for want of super-segments would never get any. And
+// Linux, where it splits a super-segment in front of a queue that limits the rate, leaves the memory of the whole to the
+// last part. A receiver on the same host counts that against its buffer, twice as much as there is, and has offered a
+// window for more than it can keep: a connection that holds so much out of order moves nothing any more, not even what is
+// missing.
+const superRate = 24 << 20
+
+// super is how many bytes of payload a super-segment may have now; 0: none.
+func (p *port) super() int {
+	if rate := p.flow.Conn().Rate(); rate > 0 && rate < superRate {
+		return 0
+	}
+	return p.lf.Super()
 }
 
 // measure asks for the route's MTU anew: the interface takes no longer what it once did.

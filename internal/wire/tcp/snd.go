@@ -190,5 +190,13 @@ func (c *Conn) Cork(on bool) { c.snd.cork, c.snd.corked = on, false }
 // Corked says whether something has waited since the last Cork.
 func (c *Conn) Corked() bool { return c.snd.corked }
 
+// Rate is the congestion window's, in bytes per second; 0: unknown.
+func (c *Conn) Rate() int64 {
+	if c.rtx == nil {
+		return 0
+	}
+	return c.rtx.Rate()
+}
+
 // Sequence is the sequence number of an offset of ours, as it stands in headers.
 func (c *Conn) Sequence(off uint64) uint32 { return c.snd.sequence(off) }
