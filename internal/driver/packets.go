@@ -84,7 +84,8 @@ func (c *Conn) transmit(all bool) {
 	}
 }
 
-// sendAll gathers and transmits until no packet flow has anything to say; all of it, or but for what collects.
+// sendAll gathers and transmits until no packet flow has anything to say; all of it, or but for what collects. What leaves
+// starts timers, and so does what may leave only later: they are nobody else's to look after.
 func (c *Conn) sendAll(all bool) {
 	for _, f := range c.packets {
 		f.quiet = false
@@ -104,6 +105,7 @@ func (c *Conn) sendAll(all bool) {
 			c.lastIO = now
 		}
 		f.writing, f.quiet = false, true
+		c.arm(c.now())
 	}
 }
 
@@ -116,7 +118,6 @@ func (c *Conn) gather(f *packetFlow, all bool) bool {
 		f.collect = 0
 	case f.collect == 0:
 		f.collect = now + collectTime
-		c.arm(now)
 	}
 	return n > 0
 }

@@ -21,8 +21,9 @@ type postbox struct {
 	sent     chan int
 	due      time.Duration
 	fired    int
-	between  atomic.Bool // between Gather and Sent
-	tail     bool        // the last packet waits for more, if more comes
+	between  atomic.Bool   // between Gather and Sent
+	tail     bool          // the last packet waits for more, if more comes
+	again    time.Duration // from what leaves next to the timer that it starts; 0: it starts none
 	over     bool
 	released chan struct{}
 }
@@ -57,9 +58,15 @@ func (p *postbox) Transmit() {
 	}
 }
 
-func (p *postbox) Sent(time.Duration) { p.between.Store(false) }
-func (p *postbox) Over() bool         { return p.over }
-func (p *postbox) Release()           { close(p.released) }
+func (p *postbox) Sent(now time.Duration) {
+	p.between.Store(false)
+	if p.again != 0 {
+		p.due, p.again = now+p.again, 0
+	}
+}
+
+func (p *postbox) Over() bool { return p.over }
+func (p *postbox) Release()   { close(p.released) }
 
 func newPostbox() *postbox {
 	c := NewConn(Params{Engine: testEngine(), Key: ourKey}, nil)
@@ -119,6 +126,25 @@ func TestPacketsTimersGoOnAfterTheEnd(t *testing.T) {
 	p.do(func(time.Duration) { p.over = true })
 	<-p.released
 	p.do(func(time.Duration) { require.Empty(t, p.c.packets) })
+}
+
+// What leaves starts a timer, that of its retransmission, when the event that made it leave is over. It fires although
+// nothing else happens: no engine has a timer for what fell back to plain TCP.
+func TestPacketsTimerThatSendingStarts(t *testing.T) {
+	p := newPostbox()
+	require.NoError(t, p.c.Abort(engine.ResetUnspecified))
+	<-p.c.Closed()
+	p.do(func(time.Duration) { p.out, p.again = append(p.out, 1), 5*time.Millisecond })
+	for _, want := range []int{1, -1} {
+		select {
+		case got := <-p.sent:
+			require.Equal(t, want, got)
+		case <-time.After(5 * time.Second):
+			require.Fail(t, "never sent", "%d", want)
+		}
+	}
+	p.do(func(time.Duration) { p.over = true })
+	<-p.released
 }
 
 // The end of what an application writes waits for what it writes next, for a while, and as long as much is under way.
