@@ -13,12 +13,13 @@ import (
 type fate struct {
 	paths          int // of the client; the box stands on the last one
 	client, server extapi.FallbackReason
-	second         string // of two paths: "used", "refused" (never set up), "lost" (after it was) or "" (no matter)
+	second         string // of two paths: "used", "renewed" (used, if need be by a subflow in the place of the first), "refused" (never set up), "lost" (after it was) or "" (no matter)
 }
 
 var (
 	multipath = fate{paths: 1}
 	used      = fate{paths: 2, second: "used"}
+	renewed   = fate{paths: 2, second: "renewed"}
 	refused   = fate{paths: 2, second: "refused"}
 	lost      = fate{paths: 2, second: "lost"}
 	survives  = fate{paths: 2}
@@ -112,6 +113,9 @@ func (p passage) judge(t *testing.T, w *world, r *route, speaks string) {
 	switch p.want.second {
 	case "used":
 		require.Equal(t, []int{1, 0}, []int{opened, failed}, "set up once, and never broken")
+		require.Greater(t, r.data, 256<<10, "it carries data")
+	case "renewed":
+		require.GreaterOrEqual(t, opened, 1)
 		require.Greater(t, r.data, 256<<10, "it carries data")
 	case "refused":
 		require.Equal(t, []int{0, 0}, []int{opened, r.data})

@@ -17,7 +17,7 @@ func TestEveryCounterIsShown(t *testing.T) {
 	known := map[string]bool{}
 	shown := reflect.TypeFor[extapi.TCPCounters]()
 	for table := range reflect.TypeFor[tcp.Stats]().Fields() {
-		for f := range table.Type.Fields() {
+		for _, f := range reflect.VisibleFields(table.Type) {
 			if f.Type.Kind() != reflect.Uint64 || gauges[f.Name] {
 				continue
 			}
