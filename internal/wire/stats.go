@@ -16,7 +16,7 @@ func (f *Flow) Stats(time.Duration) engine.FlowStats {
 		Unsent:        s.App.CurAppWQueue,
 		DeliveryRate:  s.Path.DeliveryRate,
 		Acked:         f.acked,
-		Retransmitted: int64(s.Perf.OctetsRetrans),
+		Retransmitted: int64(s.OctetsRetrans),
 		LastProgress:  f.progress,
 		Patience:      s.Path.Patience,
 		Segment:       f.c.FullPayload(),

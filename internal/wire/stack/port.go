@@ -318,7 +318,7 @@ func (p *port) observe(s *packet.Segment) {
 		p.top = end
 		return
 	}
-	timeouts := p.flow.Conn().Stats().Perf.Timeouts
+	timeouts := p.flow.Conn().Stats().Timeouts
 	p.lf.Lost(s.Seq, timeouts > p.timed)
 	p.timed = timeouts
 }

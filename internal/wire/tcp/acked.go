@@ -13,7 +13,7 @@ import (
 func (c *Conn) handleACK(now time.Duration, s *packet.Segment, off uint64, n int, ack uint64) bool {
 	changed := c.snd.window(off, ack, int64(s.Window)<<c.snd.scale)
 	if c.snd.wnd == 0 && changed {
-		c.stats.Perf.ZeroRwinRcvd++
+		c.stats.ZeroRwinRcvd++
 	}
 	if c.rtx == nil { // TIME-WAIT
 		return true
@@ -27,7 +27,7 @@ func (c *Conn) handleACK(now time.Duration, s *packet.Segment, off uint64, n int
 	if advanced {
 		c.snd.una = ack
 		c.snd.q.acked(min(ack, c.snd.end))
-		c.stats.App.HCThruOctetsAcked = min(ack, c.snd.end) - 1
+		c.stats.HCThruOctetsAcked = min(ack, c.snd.end) - 1
 		c.mtu.acked(c, now, ack)
 		c.restartUserTimer(now)
 		c.h.Acked(now, ack)
@@ -62,13 +62,13 @@ func (c *Conn) recover(now time.Duration, s *packet.Segment, ack uint64, pure, c
 		c.ecn.cwr = true
 	}
 	if o.Duplicate {
-		c.stats.Stack.DupAcksIn++
+		c.stats.DupAcksIn++
 	}
 	if o.Entered {
-		c.stats.Stack.FastRetran++
+		c.stats.FastRetran++
 	}
 	if o.Spurious {
-		c.stats.Stack.SpuriousFrDetected++
+		c.stats.SpuriousFrDetected++
 	}
 }
 
@@ -86,11 +86,11 @@ func (c *Conn) readSACK(ack uint64) {
 		if from < 1 || from >= to || to > int64(c.snd.nxt) {
 			continue
 		}
-		c.stats.Stack.SACKBlocksRcvd++
+		c.stats.SACKBlocksRcvd++
 		r := Range{From: uint64(from), To: uint64(to)}
 		if i == 0 && (r.To <= ack || c.within(r, blocks)) {
 			a.DSACK, a.HasDSACK = r, true
-			c.stats.Stack.DSACKDups++
+			c.stats.DSACKDups++
 			continue
 		}
 		if r.To > max(ack, c.snd.una) {

@@ -106,7 +106,7 @@ func BenchmarkPair(b *testing.B) {
 				p.turn(chunk)
 			}
 			before := p.b.bytes
-			segs := p.a.c.Stats().Perf.SegsOut
+			segs := p.a.c.Stats().SegsOut
 			b.ReportAllocs()
 			n := 0
 			for b.Loop() {
@@ -115,7 +115,7 @@ func BenchmarkPair(b *testing.B) {
 			}
 			done := p.b.bytes - before
 			b.SetBytes(int64(done / n))
-			b.ReportMetric(float64(p.a.c.Stats().Perf.SegsOut-segs)/float64(n), "segs/op")
+			b.ReportMetric(float64(p.a.c.Stats().SegsOut-segs)/float64(n), "segs/op")
 			chunk.Release()
 			p.end()
 		})

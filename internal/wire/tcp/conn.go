@@ -196,9 +196,6 @@ func (c *Conn) consult(now time.Duration, s *packet.Segment, off uint64, n int, 
 	}
 	ok := c.ext.Handle(now, &c.incoming)
 	c.incoming.Seg = nil
-	if !ok {
-		c.event().ExtensionDrops++
-	}
 	return ok
 }
 

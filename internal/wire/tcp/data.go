@@ -192,8 +192,8 @@ func (c *Conn) send(now time.Duration, out *packet.Segment, off uint64, n int, f
 		}
 	}
 	if again {
-		c.stats.Perf.SegsRetrans += segments(n, full)
-		c.stats.Perf.OctetsRetrans += uint64(n)
+		c.stats.SegsRetrans += segments(n, full)
+		c.stats.OctetsRetrans += uint64(n)
 	} else if n >= full {
 		c.mtu.full(off + uint64(full))
 	} else if n > 0 {
@@ -221,10 +221,10 @@ func (c *Conn) confirmed(now time.Duration) bool {
 func (c *Conn) recoveryTimeout(now time.Duration) {
 	switch c.rtx.OnTimer(now) {
 	case recovery.RTO:
-		c.stats.Perf.Timeouts++
+		c.stats.Timeouts++
 		n := c.rtx.Timeouts()
 		if n > c.cfg.Retries && !c.confirmed(now) {
-			c.stats.Stack.AbruptTimeouts++
+			c.stats.AbruptTimeouts++
 			c.giveUp(now)
 			return
 		}

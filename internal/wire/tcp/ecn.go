@@ -40,7 +40,7 @@ func (e *ecn) arrived(c *Conn, s *packet.Segment) {
 		e.echo = false
 	}
 	if s.TOS&packet.ECNMask == packet.ECNCE {
-		c.stats.Path.CERcvd++
+		c.stats.CERcvd++
 		e.echo = true
 	}
 }
@@ -50,7 +50,7 @@ func (e *ecn) echoed(c *Conn, f packet.Flags) bool {
 	if !e.on || !f.Has(packet.ECE) {
 		return false
 	}
-	c.stats.Path.ECNsignals++
+	c.stats.ECNsignals++
 	return true
 }
 

@@ -93,8 +93,8 @@ func TestExtensionTagsEverySegment(t *testing.T) {
 		require.Equal(t, 1, b.got[KindSYN])
 		require.Equal(t, 1, a.got[KindSYNACK])
 		if super > 0 {
-			require.Positive(t, w.ends[0].c.Stats().Events.Supers)
-			require.Positive(t, w.ends[1].c.Stats().Events.Supers)
+			require.Positive(t, w.ends[0].c.Stats().Supers)
+			require.Positive(t, w.ends[1].c.Stats().Supers)
 		}
 	}
 }
@@ -109,5 +109,5 @@ func TestExtensionRefusesASegmentAsIfItHadBeenLost(t *testing.T) {
 	}
 	w.ends[0].cfg.Extension, w.ends[1].cfg.Extension = newTagger(t), x
 	w.exchange(200_000, 1000, time.Minute)
-	require.Positive(t, w.ends[0].c.Stats().Perf.SegsRetrans)
+	require.Positive(t, w.ends[0].c.Stats().SegsRetrans)
 }

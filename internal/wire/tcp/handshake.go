@@ -29,7 +29,7 @@ func (c *Conn) handshakeTimeout(now time.Duration) {
 		return
 	}
 	if c.hs.attempt > c.cfg.SYNRetries {
-		c.stats.Stack.AbruptTimeouts++
+		c.stats.AbruptTimeouts++
 		if c.hs.unreachable {
 			c.fail(now, ErrUnreachable)
 			return
@@ -37,7 +37,7 @@ func (c *Conn) handshakeTimeout(now time.Duration) {
 		c.fail(now, ErrTimeout)
 		return
 	}
-	c.stats.Perf.Timeouts++
+	c.stats.Timeouts++
 	c.hs.due = true
 }
 
@@ -46,7 +46,7 @@ func (c *Conn) sentSYN(now time.Duration) {
 	if c.hs.attempt == 0 {
 		c.hs.firstAt = now
 	} else {
-		c.stats.Perf.SegsRetrans++
+		c.stats.SegsRetrans++
 	}
 	c.timers.set(timerHandshake, now+initialRTO<<min(c.hs.attempt, 6))
 	c.hs.attempt++
@@ -120,10 +120,7 @@ func (c *Conn) synSent(now time.Duration, s *packet.Segment, p pool.Ref) {
 	}
 	c.established(now)
 	if c.state == Established {
-		c.ack.at()
-		if len(p.B) > 0 || s.Flags.Has(packet.FIN) {
-			c.event().SYNData++ // not accepted; it comes again
-		}
+		c.ack.at() // payload and FIN are not accepted: they come again
 	}
 }
 

@@ -20,7 +20,7 @@ func (c *Conn) HandleICMP(now time.Duration, e *packet.ICMPError) {
 		c.tooBig(now, e.MTU)
 		return
 	}
-	c.stats.Stack.SoftErrors++
+	c.stats.SoftErrors++
 	if c.state == SynSent || c.state == SynReceived {
 		switch e.Trouble {
 		case packet.TroublePort:

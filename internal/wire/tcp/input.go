@@ -14,10 +14,10 @@ func (c *Conn) HandleSegment(now time.Duration, s *packet.Segment, p pool.Ref) {
 	c.borrow()
 	defer c.giveBack()
 	p = payload(s, p)
-	c.stats.Perf.SegsIn++
+	c.stats.SegsIn++
 	if n := len(p.B); n > 0 {
-		c.stats.Perf.DataSegsIn++
-		c.stats.Perf.HCDataOctetsIn += uint64(n)
+		c.stats.DataSegsIn++
+		c.stats.HCDataOctetsIn += uint64(n)
 	}
 	switch {
 	case c.state == Closed:

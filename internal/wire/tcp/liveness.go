@@ -70,7 +70,7 @@ func (c *Conn) keepAliveTimeout(now time.Duration) {
 	case c.snd.una != c.snd.nxt: // retransmissions tell whether the peer lives
 		c.timers.set(timerKeepAlive, now+k.Idle)
 	case c.live.keeps >= k.Count:
-		c.stats.Stack.AbruptTimeouts++
+		c.stats.AbruptTimeouts++
 		c.giveUp(now)
 	default:
 		c.live.keeps++
@@ -116,7 +116,7 @@ func (c *Conn) persistTimeout(now time.Duration) {
 		return
 	}
 	if c.persistedTooLong(now) {
-		c.stats.Stack.AbruptTimeouts++
+		c.stats.AbruptTimeouts++
 		c.giveUp(now)
 		return
 	}
@@ -176,7 +176,7 @@ func (c *Conn) userTimeout(now time.Duration) {
 		c.timers.set(timerUser, now+c.cfg.UserTimeout)
 		return
 	}
-	c.stats.Stack.AbruptTimeouts++
+	c.stats.AbruptTimeouts++
 	c.giveUp(now)
 }
 

@@ -60,7 +60,7 @@ func TestKeepAliveLeavesDataToRetransmission(t *testing.T) {
 	s := dialed(t, "mss=1460", withKeepAlive, func(c *Config) { c.Retries = 100 })
 	s.send(10)
 	s.after(time.Minute)
-	require.Zero(t, s.c.Stats().Events.KeepAlives)
+	require.Zero(t, s.c.Stats().KeepAlives)
 	require.Equal(t, Established, s.c.State())
 }
 

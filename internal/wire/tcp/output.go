@@ -57,10 +57,10 @@ func (c *Conn) emitACK(now time.Duration, out *packet.Segment) {
 }
 
 func (c *Conn) blocksSent() uint64 {
-	if c.stats.Events == nil {
+	if c.stats.events == nil {
 		return 0
 	}
-	return c.stats.Events.SACKBlocksSent
+	return c.stats.events.SACKBlocksSent
 }
 
 // Sent tells that everything polled has left, or was lost on the way out.

@@ -72,11 +72,11 @@ func TestPathMTUChanges(t *testing.T) {
 					require.Equal(t, 1500, size())
 
 					path.Bytes = mtu
-					before := a.c.Stats().Perf.Timeouts
+					before := a.c.Stats().Timeouts
 					_, gap = stream(1_000_000)
 					if tell {
 						require.Less(t, gap, 500*time.Millisecond, "larger packets had arrived: a timeout confirms what the router says (RFC 5927 section 7.2)")
-						require.Equal(t, before+1, a.c.Stats().Perf.Timeouts)
+						require.Equal(t, before+1, a.c.Stats().Timeouts)
 						require.Equal(t, mtu, size())
 					} else {
 						require.Less(t, gap, 3*time.Second, "two timeouts")

@@ -53,7 +53,7 @@ func TestForgedPacketTooBig(t *testing.T) {
 	s.peer("A seq=1 ack=1461")
 	s.icmp(packet.TroubleTooBig, 600, 1461)
 	require.Equal(t, 1460, s.c.Stats().Perf.CurMSS, "section 7.2: larger packets have arrived")
-	for s.c.Stats().Perf.Timeouts == 0 {
+	for s.c.Stats().Timeouts == 0 {
 		s.after(10 * time.Millisecond)
 	}
 	require.Equal(t, 560, s.c.Stats().Perf.CurMSS, "a timeout confirms it")
@@ -90,7 +90,7 @@ func TestForgedUnreachable(t *testing.T) {
 		s.icmp(x, 0, 1)
 	}
 	require.Equal(t, Established, s.c.State(), "section 5.2: an established connection is never ended")
-	require.EqualValues(t, 3, s.c.Stats().Stack.SoftErrors)
+	require.EqualValues(t, 3, s.c.Stats().SoftErrors)
 }
 
 func TestUnreachableDuringTheHandshake(t *testing.T) {
@@ -184,7 +184,7 @@ func TestTheFirstFlightVanishes(t *testing.T) {
 			s.peer(fmt.Sprintf("A seq=1 ack=%d", arrived))
 		}
 		for n := range want {
-			for s.c.Stats().Perf.Timeouts == uint64(n) {
+			for s.c.Stats().Timeouts == uint64(n) {
 				s.after(10 * time.Millisecond)
 			}
 			require.Equal(t, want[n], s.c.Stats().Perf.CurMSS)

@@ -153,7 +153,7 @@ func (c *Conn) inOrder(now time.Duration, p pool.Ref) {
 func (c *Conn) deliver(now time.Duration, p pool.Ref) {
 	n := len(p.B)
 	c.rcv.nxt += uint64(n)
-	c.stats.App.HCThruOctetsReceived += uint64(n)
+	c.stats.HCThruOctetsReceived += uint64(n)
 	if c.rcv.shut {
 		p.Release()
 		return

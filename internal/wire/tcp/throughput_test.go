@@ -83,8 +83,8 @@ func TestReorderingIsNoLoss(t *testing.T) {
 	w.dial()
 	require.True(t, w.run(time.Minute, func() bool { return len(b.got) == 5_000_000 }))
 	s := a.c.Stats()
-	require.Less(t, s.Perf.SegsRetrans, s.Perf.DataSegsOut/50, "of %d", s.Perf.DataSegsOut)
-	require.Zero(t, s.Perf.Timeouts)
+	require.Less(t, s.SegsRetrans, s.DataSegsOut/50, "of %d", s.DataSegsOut)
+	require.Zero(t, s.Timeouts)
 	w.finish()
 }
 

@@ -54,7 +54,7 @@ func (c *Conn) announce(now time.Duration) uint16 {
 	}
 	r.edge = max(r.edge, r.nxt+field<<r.scale)
 	if field == 0 {
-		c.stats.Perf.ZeroRwinSent++
+		c.stats.ZeroRwinSent++
 	}
 	return uint16(field)
 }

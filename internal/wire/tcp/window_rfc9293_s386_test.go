@@ -63,7 +63,7 @@ func TestUnansweredProbesEnd(t *testing.T) {
 	s.send(500)
 	s.after(time.Hour)
 	require.Equal(t, Closed, s.c.State())
-	require.EqualValues(t, 4, s.c.Stats().Events.WindowProbes)
+	require.EqualValues(t, 4, s.c.Stats().WindowProbes)
 }
 
 func TestASmallWindowIsUsedInTheEnd(t *testing.T) {
