@@ -31,14 +31,14 @@ type TCPPerfCounters struct {
 	HCThruOctetsAcked    uint64
 	HCThruOctetsReceived uint64
 	Timeouts             uint64 // retransmission timeouts, of SYNs too
-	CongSignals          uint64 // reductions of the window, timeouts included
+	CongSignals          uint64 // reductions of the congestion window: fast retransmits, ECN, timeouts
 	ZeroRwinSent         uint64
 	ZeroRwinRcvd         uint64
 }
 
 // TCPStackCounters are of tcpEStatsPathTable and tcpEStatsStackTable.
 type TCPStackCounters struct {
-	DupAcksOut         uint64
+	DupAcksOut         uint64 // ACKs without data that repeat the number and window of the one before
 	DupAcksIn          uint64
 	CERcvd             uint64
 	ECESent            uint64
@@ -47,7 +47,7 @@ type TCPStackCounters struct {
 	SoftErrors         uint64 // of ICMP
 	FastRetran         uint64
 	AbruptTimeouts     uint64 // connections given up without an answer
-	SACKsRcvd          uint64
+	SACKsRcvd          uint64 // segments with SACK blocks
 	SACKBlocksRcvd     uint64
 	DSACKDups          uint64
 }

@@ -60,12 +60,14 @@ func (c *Conn) recover(now time.Duration, s *packet.Segment, ack uint64, pure, c
 	o := c.rtx.OnAck(now, a)
 	if o.CWR {
 		c.ecn.cwr = true
+		c.stats.CongSignals++
 	}
 	if o.Duplicate {
 		c.stats.DupAcksIn++
 	}
 	if o.Entered {
 		c.stats.FastRetran++
+		c.stats.CongSignals++
 	}
 	if o.Spurious {
 		c.stats.SpuriousFrDetected++
@@ -80,6 +82,7 @@ func (c *Conn) readSACK(ack uint64) {
 	if !c.snd.sack || c.head.sack.N == 0 {
 		return
 	}
+	c.stats.SACKsRcvd++
 	blocks := c.head.sack.Blocks[:min(int(c.head.sack.N), 4)]
 	for i, b := range blocks {
 		from, to := c.snd.offset(b.Left), c.snd.offset(b.Right)

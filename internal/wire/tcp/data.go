@@ -222,6 +222,7 @@ func (c *Conn) recoveryTimeout(now time.Duration) {
 	switch c.rtx.OnTimer(now) {
 	case recovery.RTO:
 		c.stats.Timeouts++
+		c.stats.CongSignals++
 		n := c.rtx.Timeouts()
 		if n > c.cfg.Retries && !c.confirmed(now) {
 			c.stats.AbruptTimeouts++

@@ -49,8 +49,11 @@ func (c *Conn) reports() bool { return c.snd.sack && (c.rcv.hasDSACK || c.rcv.q.
 // emitACK fills in a pure ACK. Where it had no room for all that SACK has to report, another one is owed: the peer
 // must not take for lost what has arrived.
 func (c *Conn) emitACK(now time.Duration, out *packet.Segment) {
-	before := c.blocksSent()
+	before, acked, edge := c.blocksSent(), c.ts.lastAck, c.rcv.edge
 	c.emit(now, out, &Outgoing{Kind: KindACK, Off: c.snd.nxt}, packet.ACK)
+	if c.stats.DataSegsIn > 0 && acked == c.rcv.nxt && edge == c.rcv.edge {
+		c.stats.DupAcksOut++
+	}
 	if c.blocksSent() > before && c.reports() {
 		c.ack.at()
 	}
