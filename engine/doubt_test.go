@@ -51,7 +51,8 @@ func TestOverdueByteBlamesItsCarrierNotWhoWaits(t *testing.T) {
 }
 
 // A question or its answer may get lost, and Linux gives none twice in half a second: a doubted path is asked again, ever
-// more rarely, as long as there is something to send, and also by who cannot probe it with a join.
+// more rarely, as long as there is something to send, and also by who cannot probe it with a join. An idle connection
+// asks nobody.
 func TestDoubtedPathIsAskedAgain(t *testing.T) {
 	s, f, g := deadByProxy(t)
 	for range 10 {
@@ -78,6 +79,14 @@ func TestDoubtedPathIsAskedAgain(t *testing.T) {
 	for i := range at[1:] {
 		require.Greater(t, at[i+1]-at[i], 520*time.Millisecond, "Linux answers")
 	}
+	s.wait(time.Second)
+	f.clear()
+	s.wait(time.Hour)
+	require.Empty(t, f.log, "nothing to send")
+	s.write("x")
+	byProxy(g)
+	s.wait(2 * stallFloor)
+	require.Contains(t, f.log, "probe", "there is again")
 	f.Sends(alive)
 	require.Equal(t, extapi.StateActive, s.state(f), "it may be used again")
 }

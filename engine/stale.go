@@ -133,7 +133,9 @@ func (c *Conn) checkStall(now time.Duration) {
 		}
 		c.observe(now, s)
 		if s.tx.doubted {
-			next = sooner(next, c.askDoubted(now, s))
+			if !c.Drained() { // an idle connection keeps silent: the next byte asks
+				next = sooner(next, c.askDoubted(now, s))
+			}
 			continue
 		}
 		if owed := s.owes(); !owed || s.tx.calm && s.tx.outstanding == 0 {
