@@ -88,7 +88,7 @@ func (f *Flow) appendData(now time.Duration, o *tcp.Outgoing, dst []byte, budget
 		// Of an infinite mapping "The checksum, in such a case, will also be set to 0" (section 3.3.1).
 		d.HasChecksum = m.hasSum || m.kind == infinite && f.hs.capable.Checksum
 		d.Checksum = m.sum
-		if m.kind == infinite {
+		if m.kind == infinite && o.Off == m.off && !o.Retransmit {
 			f.sig.count.Count(mib.InfiniteMapTx)
 		}
 		dst = fitDSS(dst, withAck(d, a, budget), budget)

@@ -25,6 +25,7 @@ func TestStrippedAcksOnAJoin(t *testing.T) {
 	g.acks()
 	g.wants("closed", "RST, MP_TCPRST 6")
 	require.Contains(t, f.again(11), "DATA 1+10, DSS map 0+10@1 ack 0", "what it carried goes on at once")
+	require.Equal(t, "MPRstTx 1", s.us.endings())
 }
 
 // "In the case of such an ACK being received on the first subflow [...], before any additional subflows are added, the
@@ -40,10 +41,13 @@ func TestStrippedAcksOnTheFirstSubflow(t *testing.T) {
 	s.write(10)
 	s.write(10)
 	f.wants("one final mapping", "DATA 11+10, DSS map 10+0@11", "DATA 21+10")
+	s.wait(2 * time.Second)
+	require.Contains(t, f.again(21), "DATA 11+10, DSS map 10+0@11", "the same when it is sent again")
 	f.sends(packet.ACK, "plain")
 	s.wait(time.Second)
 	require.Equal(t, "plain", s.us.in.String())
 	f.wants("no options", "ACK")
+	require.Equal(t, "DssFallback 1, InfiniteMapTx 1", s.us.endings())
 }
 
 // "The receiver SHOULD stop generating Data ACKs after it receives an infinite mapping", and "Once MPTCP falls back to regular TCP,
@@ -62,6 +66,7 @@ func TestNoDataAckAfterAnInfiniteMapping(t *testing.T) {
 	g := s.end(f.us, addrs[0])
 	g.sends(packet.SYN, "", engine.NewJoinInitiator(s.keys(), 77, 1, false).Syn())
 	g.wants("no subflow either", "RST, MP_TCPRST 3")
+	require.Equal(t, "InfiniteMapRx 1", s.us.endings())
 }
 
 // A checksum that is wrong, with another subflow beside: it "must be immediately closed with a RST that includes an MP_FAIL
@@ -82,6 +87,7 @@ func TestWrongChecksumOnAJoin(t *testing.T) {
 	require.Equal(t, "hellocorrect", s.us.in.String())
 	require.Equal(t, "ACK, DSS ack 12", f.tell(f.out[len(f.out)-1]))
 	require.Equal(t, extapi.FallbackNone, s.us.eng.Info().Fallback)
+	require.Equal(t, "DSSCorruptionReset 1, DataCsumErr 1, MPFailTx 1, MPRstTx 1", s.us.endings())
 }
 
 // On the only subflow "it will send back an MP_FAIL option on the subflow-level ACK", and "the receiver of an MP_FAIL MUST also
@@ -108,6 +114,7 @@ func TestWrongChecksumOnTheOnlySubflow(t *testing.T) {
 	s.write(4)
 	f.wants("both ways", "DATA 8+4, DSS map 7+0@8")
 	require.Equal(t, "changedplain", s.us.in.String(), "as TCP delivers it")
+	require.Equal(t, "DSSCorruptionFallback 1, DataCsumErr 1, InfiniteMapTx 1, InfiniteMapRx 1, MPFailTx 1, MPFailRx 1", s.us.endings())
 }
 
 // MP_FAIL of the peer.
@@ -122,6 +129,7 @@ func TestPeersFail(t *testing.T) {
 	s.write(4)
 	require.NotEmpty(t, f.out)
 	require.Contains(t, f.tell(f.out[0]), "DATA 4+4, DSS map 3+0@4")
+	require.Equal(t, "InfiniteMapTx 1, MPFailTx 1, MPFailRx 1", s.us.endings())
 }
 
 // "In the rare case that the data is not contiguous [...], the receiver MUST close the subflow with a RST with MP_FAIL": the
@@ -148,4 +156,5 @@ func TestPeersFailOnAReset(t *testing.T) {
 	g.out = nil
 	g.acks(third)
 	require.Contains(t, g.again(4), "DATA 1+3, DSS map 0+3@1 ack 0", "again, on the new subflow")
+	require.Equal(t, "MPFailRx 1", s.us.endings())
 }

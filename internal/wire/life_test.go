@@ -252,8 +252,11 @@ func TestFastclose(t *testing.T) {
 			var r *engine.ResetError
 			require.ErrorAs(t, w.server.eng.Err(), &r)
 			require.True(t, r.Remote)
+			require.Equal(t, "MPFastcloseRx 1, MPRstTx 2", w.server.endings(), "one for each subflow")
+			require.Equal(t, fmt.Sprintf("MPFastcloseTx %d, MPRstTx 1, MPRstRx 1", acks+1), w.client.endings(), "the RST of the other subflow says it, too")
 		} else {
 			require.Equal(t, []int{4, 1}, []int{acks, rsts})
+			require.Equal(t, "MPFastcloseTx 6, MPRstTx 2", w.client.endings())
 		}
 	}
 }

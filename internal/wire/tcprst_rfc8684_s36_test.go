@@ -31,6 +31,7 @@ func TestResetOfAJoin(t *testing.T) {
 		g := s.second()
 		g.wants("a join", "SYN, MP_JOIN SYN id=1")
 		g.resets(tt.rst...)
+		require.Equal(t, resetsRead(tt.rst), s.us.endings())
 		s.wait(500 * time.Millisecond)
 		require.Len(t, s.list, 2, "not at once")
 		s.until(3, 10*time.Second)
@@ -42,6 +43,14 @@ func TestResetOfAJoin(t *testing.T) {
 			require.Equal(t, 1, s.us.subflows())
 		}
 	}
+}
+
+// resetsRead is what is counted of a RST with these options.
+func resetsRead(rst []options.Option) string {
+	if len(rst) == 0 {
+		return ""
+	}
+	return "MPRstRx 1"
 }
 
 // The same of a subflow that has worked.
@@ -61,6 +70,7 @@ func TestResetOfASubflow(t *testing.T) {
 		g := s.join()
 		g.acks(s.ack(0))
 		g.resets(tt.rst...)
+		require.Equal(t, resetsRead(tt.rst), s.us.endings())
 		s.until(3, 10*time.Second)
 		require.Equal(t, tt.again, len(s.list) > 2, "%v", tt.rst)
 		s.write(10)
@@ -82,5 +92,6 @@ func TestOwnResets(t *testing.T) {
 		s.us.flows[1].Abort(s.w.now, reason)
 		s.w.settle()
 		g.wants("the reason", want)
+		require.Equal(t, "MPRstTx 1", s.us.endings())
 	}
 }

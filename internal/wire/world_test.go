@@ -4,15 +4,18 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/mptcp-go/mptcp/congestion"
 	"github.com/mptcp-go/mptcp/engine"
 	"github.com/mptcp-go/mptcp/extapi"
+	"github.com/mptcp-go/mptcp/internal/mib"
 	"github.com/mptcp-go/mptcp/internal/onpath"
 	"github.com/mptcp-go/mptcp/internal/pool"
 	"github.com/mptcp-go/mptcp/internal/simnet"
@@ -121,7 +124,7 @@ func newWorld(t testing.TB, seed uint64, with ...func(h *host)) *world {
 		h.cfg = engine.Config{
 			Client: client, Rand: rand.NewChaCha8([32]byte{byte(seed)}), SendBuffer: 4 << 20, RecvBuffer: 4 << 20,
 			JoinDelay: 10 * time.Millisecond, JoinBytes: 64 << 10,
-			NoPathTimeout: 30 * time.Second, CloseTimeout: 60 * time.Second,
+			NoPathTimeout: 30 * time.Second, CloseTimeout: 60 * time.Second, Counters: new(mib.Table),
 		}
 		h.params = tcp.Config{MTU: 1500, NoDelay: true}
 		for _, f := range with {
@@ -204,10 +207,24 @@ func (h *host) config(f *flow) Config {
 	p.TSOffset = h.w.rng.Uint32()
 	p.Rand = h.cfg.Rand
 	if h.own != nil {
-		return Config{TCP: p, Group: h.own, Congestion: "own"}
+		return Config{TCP: p, Group: h.own, Congestion: "own", Counters: h.cfg.Counters}
 	}
 	p.Controller = h.group.New(h.w.now, congestion.Subflow{MSS: 1400, InitialWindow: 14000})
-	return Config{TCP: p, Congestion: "reno"}
+	return Config{TCP: p, Congestion: "reno", Counters: h.cfg.Counters}
+}
+
+// endings are what the host has counted of what ends subflows, or Multipath TCP itself: "MPRstTx 1 …" for the counters that are
+// not zero.
+func (h *host) endings() string {
+	var l []string
+	mib.Named(h.cfg.Counters.Snapshot(), func(name string, n uint64) {
+		for _, p := range []string{"MPRst", "MPFail", "MPFastclose", "Infinite", "DSSCorruption", "DataCsum", "DssFallback"} {
+			if n > 0 && strings.HasPrefix(name, p) {
+				l = append(l, fmt.Sprint(name, " ", n))
+			}
+		}
+	})
+	return strings.Join(l, ", ")
 }
 
 func (h *host) enrol(f *flow) {
