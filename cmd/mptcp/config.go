@@ -28,8 +28,9 @@ type connFlags struct {
 
 func (c *connFlags) register(fs *cli) {
 	fs.StringVar(&c.mode, "mode", "auto", "what carries the data: `auto|stream|wire|kernel|tcp`")
-	fs.StringVar(&c.scheduler, "scheduler", "minrtt", "which path is next: `minrtt|roundrobin|redundant|weighted`")
-	fs.StringVar(&c.congestion, "congestion", "cubic", "with -mode wire, congestion control: `cubic|reno|lia|olia|balia`, of which the last three are coupled")
+	schedulers, controls := scheduler.Names(), congestion.Names()
+	fs.StringVar(&c.scheduler, "scheduler", schedulers[0], "which path is next: `"+strings.Join(schedulers, "|")+"`")
+	fs.StringVar(&c.congestion, "congestion", controls[0], "with -mode wire, congestion control: `"+strings.Join(controls, "|")+"`; lia, olia and balia are coupled")
 	fs.Var(&c.paths, "paths", "`policy` of the paths, such as \"wlan*=backup,eth0=prefer,*=never\"")
 	fs.IntVar(&c.subflows, "subflows", 0, "at most this many paths at once; 0: 8")
 	fs.BoolVar(&c.require, "require", false, "fail rather than fall back to plain TCP")
@@ -46,11 +47,11 @@ func (c *connFlags) config(e *env) (mptcp.Config, error) {
 	}
 	sched, err := scheduler.ByName(c.scheduler)
 	if err != nil {
-		return cfg, usagef("-scheduler %s: choose minrtt, roundrobin, redundant or weighted", c.scheduler)
+		return cfg, usagef("-scheduler %s: choose %s", c.scheduler, oneOf(scheduler.Names()))
 	}
 	cc, err := congestion.ByName(c.congestion)
 	if err != nil {
-		return cfg, usagef("-congestion %s: choose cubic, reno, lia, olia or balia", c.congestion)
+		return cfg, usagef("-congestion %s: choose %s", c.congestion, oneOf(congestion.Names()))
 	}
 	if c.subflows < 0 {
 		return cfg, usagef("-subflows %d: it is a number of paths", c.subflows)
@@ -68,6 +69,12 @@ func (c *connFlags) config(e *env) (mptcp.Config, error) {
 		cfg.Logger = verboseLogger(e)
 	}
 	return cfg, nil
+}
+
+// oneOf is a choice in words: "a, b or c".
+func oneOf(names []string) string {
+	last := len(names) - 1
+	return strings.Join(names[:last], ", ") + " or " + names[last]
 }
 
 // verboseLogger writes everything to standard error.

@@ -12,6 +12,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+
+	"github.com/mptcp-go/mptcp/congestion"
+	"github.com/mptcp-go/mptcp/scheduler"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -75,6 +78,21 @@ func TestExamplesInHelp(t *testing.T) {
 		}
 	}
 	require.Greater(t, seen, 20)
+}
+
+// Every scheduler and congestion control that there is can be chosen, and the help and who mistypes one are told so.
+func TestNamesAreOffered(t *testing.T) {
+	help := invoke(t, "serve", "-h").stdout
+	for flag, names := range map[string][]string{"scheduler": scheduler.Names(), "congestion": congestion.Names()} {
+		line := regexp.MustCompile(`(?m)^  -` + flag + ` .*$`).FindString(help)
+		require.Contains(t, line, " (default "+names[0]+")")
+		wrong := invoke(t, "serve", "-"+flag, "none", ".")
+		require.Equal(t, exitUsage, wrong.code)
+		for _, name := range names {
+			require.Regexp(t, `\b`+name+`\b`, line)
+			require.Regexp(t, `\b`+name+`\b`, wrong.stderr)
+		}
+	}
 }
 
 // service runs a command that serves, and returns its address. At the end of the test it is stopped as
