@@ -79,17 +79,17 @@ func TestNamespaceWireSYNFlood(t *testing.T) {
 	l.feed("r", "nft -f -", fmt.Sprintf(`table inet flood {
 		chain f { type filter hook prerouting priority -10; iifname rs1 ip daddr %v counter comment "answers"; }
 	}`, strangers))
-	kernel, plain := order{Stack: "net"}, order{Stack: "net", Mode: mptcp.ModeTCP}
+	plain := order{Stack: "net", Mode: mptcp.ModeTCP}
 	addr := at(serverIP(1))
 	server := l.serve("s", wireOrder)
-	before := l.dial(kernel.with(addr, job{Down: true, Up: true, Bytes: 4 * mib, Rate: mib}))
+	before := l.dial(kernelEnd.with(addr, job{Down: true, Up: true, Bytes: 4 * mib, Rate: mib}))
 	joined := func() int { return l.mib("c")["MPJoinSynAckRx"] }
 	l.eventually(2*time.Second, "the first connection's join", func() bool { return joined() == 1 })
 	flood := l.start("c", order{Role: "flooder", Addr: addr, Job: job{Rate: 20_000, For: 3 * time.Second}})
 	flood.wait(5*time.Second, "flooding")
 
 	exchange := job{Down: true, Up: true, Bytes: mib, Rate: 2 * mib}
-	multi := l.dial(kernel.with(addr, exchange))
+	multi := l.dial(kernelEnd.with(addr, exchange))
 	multi.wait(10*time.Second, "done")
 	require.Equal(t, 2, joined(), "the second path is used")
 	single := l.dial(plain.with(addr, exchange))

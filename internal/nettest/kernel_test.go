@@ -40,15 +40,15 @@ func TestNamespaceKernelMPTCP(t *testing.T) {
 		server, client order
 		want           extapi.Carrier // at both ends
 	}{
-		{"our ModeAuto listener, kernel client", order{}, order{Stack: "net"}, extapi.CarrierKernel},
-		{"our ModeKernel listener, kernel client", order{Mode: mptcp.ModeKernel}, order{Stack: "net"}, extapi.CarrierKernel},
+		{"our ModeAuto listener, kernel client", order{}, kernelEnd, extapi.CarrierKernel},
+		{"our ModeKernel listener, kernel client", order{Mode: mptcp.ModeKernel}, kernelEnd, extapi.CarrierKernel},
 		{"our ModeAuto listener, plain client", order{}, order{Stack: "net", Mode: mptcp.ModeTCP}, extapi.CarrierTCP},
-		{"our ModeKernel dialer, kernel listener", order{Stack: "net"}, order{Mode: mptcp.ModeKernel}, extapi.CarrierKernel},
+		{"our ModeKernel dialer, kernel listener", kernelEnd, order{Mode: mptcp.ModeKernel}, extapi.CarrierKernel},
 		{"our ModeKernel dialer, plain listener", order{Stack: "net", Mode: mptcp.ModeTCP}, order{Mode: mptcp.ModeKernel}, extapi.CarrierTCP},
 		{"our ModeKernel dialer, our listener", order{}, order{Mode: mptcp.ModeKernel}, extapi.CarrierKernel},
 		{"our ModeTCP dialer, our listener", order{}, order{Mode: mptcp.ModeTCP}, extapi.CarrierTCP},
 		{"ModeAuto without discovery", order{}, order{Discovery: mptcp.DiscoverNone}, extapi.CarrierKernel},
-		{"ModeStream, kernel listener", order{Stack: "net"}, order{Mode: mptcp.ModeStream}, extapi.CarrierTCP},
+		{"ModeStream, kernel listener", kernelEnd, order{Mode: mptcp.ModeStream}, extapi.CarrierTCP},
 		{"ModeStream, our listener", order{}, order{Mode: mptcp.ModeStream}, extapi.CarrierStream},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -89,14 +89,7 @@ func TestNamespaceWireChaos(t *testing.T) {
 		d, err = time.ParseDuration(s)
 		require.NoError(t, err)
 	}
-	for _, tc := range []struct {
-		name           string
-		server, client order
-	}{
-		{"our dialer, kernel listener", kernelEnd, wireOrder},
-		{"our listener, kernel dialer", wireOrder, kernelEnd},
-		{"our listener, our dialer", wireOrder, wireOrder},
-	} {
+	for _, tc := range matchups {
 		t.Run(tc.name, func(t *testing.T) {
 			g := leg{mbit: 20}
 			x := &turmoil{

@@ -2,6 +2,7 @@ package nettest
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -15,18 +16,11 @@ import (
 // connection's addresses.
 func TestNamespaceWireLinkLocal(t *testing.T) {
 	needKernelMPTCP(t)
-	kernel := order{Stack: "net"}
 	one := order{Mode: mptcp.ModeWire, Addr: fmt.Sprintf("[fe80::2%%s2]:%d", port)}
-	for _, tc := range []struct {
-		name           string
-		server, client order
-	}{
-		{"our dialer, kernel listener", kernel, wireOrder},
-		{"our listener, kernel dialer", wireOrder, kernel},
-		{"our listener, our dialer", wireOrder, wireOrder},
-		{"our listener at one address, kernel dialer", one, kernel},
+	for _, tc := range append(slices.Clone(matchups), []matchup{
+		{"our listener at one address, kernel dialer", one, kernelEnd},
 		{"our listener at one address, our dialer", one, wireOrder},
-	} {
+	}...) {
 		t.Run(tc.name, func(t *testing.T) {
 			l := newLab(t, "c", "s")
 			for i := 1; i <= 2; i++ {
@@ -39,7 +33,7 @@ func TestNamespaceWireLinkLocal(t *testing.T) {
 			server := l.serve("s", tc.server)
 			if tc.server.Addr != "" { // the same address on the other link is not ours: the kernel has it
 				theirs := l.serve("s", order{Stack: "net", Addr: fmt.Sprintf("[fe80::2%%s1]:%d", port)})
-				other := l.dial(kernel.with(fmt.Sprintf("[fe80::2%%c1]:%d", port), job{Down: true, Up: true, Bytes: 100 * kib}))
+				other := l.dial(kernelEnd.with(fmt.Sprintf("[fe80::2%%c1]:%d", port), job{Down: true, Up: true, Bytes: 100 * kib}))
 				finish(t, 10*time.Second, other, theirs)
 				l.requireNoResets("s")
 			}

@@ -27,16 +27,8 @@ func shortConns(t *testing.T) int {
 // TIME-WAIT are used again.
 func TestNamespaceWireShortConnections(t *testing.T) {
 	needKernelMPTCP(t)
-	kernel := order{Stack: "net"}
 	const few = 24 // sockets and goroutines of the carrier and of its watchers
-	for _, tc := range []struct {
-		name           string
-		server, client order
-	}{
-		{"our dialer, kernel listener", kernel, wireOrder},
-		{"our listener, kernel dialer", wireOrder, kernel},
-		{"our listener, our dialer", wireOrder, wireOrder},
-	} {
+	for _, tc := range matchups {
 		for _, first := range []string{"client", "server"} {
 			t.Run(tc.name+", the "+first+" closes first", func(t *testing.T) {
 				l := crossing(t, []leg{{}}, []leg{{}})

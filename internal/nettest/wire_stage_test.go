@@ -147,6 +147,19 @@ func ourListener(announced ...netip.AddrPort) order {
 // kernelEnd is a program on the kernel's Multipath TCP.
 var kernelEnd = order{Stack: "net"}
 
+// matchup is who talks to whom.
+type matchup struct {
+	name           string
+	server, client order
+}
+
+// matchups are our TCP in either role with the kernel's, and with itself.
+var matchups = []matchup{
+	{"our dialer, kernel listener", kernelEnd, wireOrder},
+	{"our listener, kernel dialer", wireOrder, kernelEnd},
+	{"our listener, our dialer", wireOrder, wireOrder},
+}
+
 // pair is the two ends of a connection.
 type pair struct{ client, server *program }
 

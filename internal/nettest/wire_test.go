@@ -89,8 +89,7 @@ func nonzero(m map[string]int) string {
 
 // The four matchups of a peer with and without Multipath TCP, in both roles and families: data goes both ways.
 func TestNamespaceWire(t *testing.T) {
-	wire := order{Mode: mptcp.ModeWire}
-	kernel, plain := order{Stack: "net"}, order{Stack: "net", Mode: mptcp.ModeTCP}
+	plain := order{Stack: "net", Mode: mptcp.ModeTCP}
 	for _, tc := range []struct {
 		name           string
 		ours           string
@@ -98,11 +97,11 @@ func TestNamespaceWire(t *testing.T) {
 		carrier        extapi.Carrier // of ours
 		fallback       extapi.FallbackReason
 	}{
-		{"our dialer, kernel listener", "c", kernel, wire, extapi.CarrierWire, extapi.FallbackNone},
-		{"our dialer, plain listener", "c", plain, wire, extapi.CarrierTCP, extapi.FallbackPeer},
-		{"our listener, kernel dialer", "s", wire, kernel, extapi.CarrierWire, extapi.FallbackNone},
-		{"our listener, plain dialer", "s", wire, plain, extapi.CarrierTCP, extapi.FallbackPeer},
-		{"our listener, our dialer", "s", wire, wire, extapi.CarrierWire, extapi.FallbackNone},
+		{"our dialer, kernel listener", "c", kernelEnd, wireOrder, extapi.CarrierWire, extapi.FallbackNone},
+		{"our dialer, plain listener", "c", plain, wireOrder, extapi.CarrierTCP, extapi.FallbackPeer},
+		{"our listener, kernel dialer", "s", wireOrder, kernelEnd, extapi.CarrierWire, extapi.FallbackNone},
+		{"our listener, plain dialer", "s", wireOrder, plain, extapi.CarrierTCP, extapi.FallbackPeer},
+		{"our listener, our dialer", "s", wireOrder, wireOrder, extapi.CarrierWire, extapi.FallbackNone},
 	} {
 		for _, family := range []int{4, 6} {
 			t.Run(fmt.Sprintf("%s, IPv%d", tc.name, family), func(t *testing.T) {
