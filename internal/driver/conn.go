@@ -25,6 +25,7 @@ type Conn struct {
 	lastIO  time.Duration // when bytes last moved
 	latest  time.Duration // the newest now: no event is older
 	rd, wr  gate
+	run     run
 	role    role
 	alarm   alarm
 	events  events

@@ -195,3 +195,56 @@ func TestPacketsCollect(t *testing.T) {
 		})
 	}
 }
+
+// An application that writes piece after piece is not kept by what sends them; one that pauses, or that writes little,
+// sends by itself.
+func TestPacketsOfWhoWritesAndWrites(t *testing.T) {
+	for name, c := range map[string]struct {
+		pause time.Duration
+		piece int
+		waits bool
+	}{
+		"without a pause": {piece: bigPiece},
+		"with pauses":     {piece: bigPiece, pause: pause + 1, waits: true},
+		"little pieces":   {piece: bigPiece - 1, waits: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p, w := newPostbox(), new(wire)
+				p.do(func(now time.Duration) {
+					p.c.eng.SetRemote(now, theirKey)
+					w.bind(p.c.eng, p.c.eng.AddFlow(now, w, engine.FlowParams{Initial: true}))
+					p.c.eng.HandleEstablished(now, w.id)
+					p.c.eng.HandleWindow(now, w.id, ourKey.IDSN()+1, 1<<30)
+				})
+				for range runSize/bigPiece + 1 {
+					write(t, p.c, c.piece)
+					time.Sleep(c.pause)
+				}
+				synctest.Wait()
+				p.sent = make(chan int) // nobody takes them yet
+				p.do(func(time.Duration) {})
+				wrote := make(chan struct{})
+				go func() {
+					p.c.mu.Lock()
+					p.out = append(p.out, 1)
+					p.c.mu.Unlock()
+					write(t, p.c, c.piece)
+					close(wrote)
+				}()
+				synctest.Wait()
+				select {
+				case <-wrote:
+					require.False(t, c.waits)
+				default:
+					require.True(t, c.waits)
+				}
+				require.Equal(t, 1, <-p.sent)
+				<-wrote
+				require.NoError(t, p.c.Abort(engine.ResetUnspecified))
+				p.do(func(time.Duration) { p.over = true })
+				<-p.released
+			})
+		})
+	}
+}

@@ -16,13 +16,19 @@ const writePiece = 256 << 10
 func (c *Conn) Write(b []byte) (int, error) {
 	c.mu.Lock()
 	c.wr.enter(&c.mu)
+	c.run.begin(c.now())
 	n, err := c.writeTurn(b)
 	now := c.now()
+	c.run.ended = now
 	c.glance(now)
 	if c.role.user == userWrite {
 		c.give(now)
 	}
 	c.wr.leave()
+	if c.handsOver(n) {
+		c.mu.Unlock()
+		return n, err
+	}
 	c.leave(now)
 	return n, err
 }
@@ -37,11 +43,14 @@ func (c *Conn) writeTurn(b []byte) (n int, err error) {
 		}
 		m, err := c.eng.Write(now, b[n:min(len(b), n+writePiece)])
 		n += m
+		c.run.add(m)
 		if err != nil || n == len(b) {
 			return n, err
 		}
 		if m > 0 {
-			c.flush(now, false)
+			if !c.handsOver(m) {
+				c.flush(now, false)
+			}
 			continue
 		}
 		c.waitWrite()
