@@ -113,6 +113,7 @@ type sample struct {
 	CPU     float64 // seconds, user and system
 	Mallocs uint64
 	Memory  float64 // bytes of heap objects and stacks, after a collection
+	Stacks  float64 // of these, the stacks
 }
 
 // take samples this process. Collecting garbage first makes Memory meaningful, and is left out where
@@ -123,7 +124,8 @@ func take(collect bool) (s sample) {
 		runtime.GC()
 		m := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/memory/classes/heap/stacks:bytes"}}
 		metrics.Read(m)
-		s.Memory = float64(m[0].Value.Uint64() + m[1].Value.Uint64())
+		s.Stacks = float64(m[1].Value.Uint64())
+		s.Memory = float64(m[0].Value.Uint64()) + s.Stacks
 	}
 	var ms runtime.MemStats
 	runtime.ReadMemStats(&ms)

@@ -341,10 +341,11 @@ func idle(c *client) (values, error) {
 	n := float64(c.Count)
 	load := func(cpu float64) float64 { return cpu / c.Hold.Seconds() * 1e3 * 1000 / n }
 	return values{
-		"client":     (herem.Memory - here0.Memory) / n / 1000,
-		"server":     (there1.Memory - there0.Memory) / n / 1000,
-		"cpu_client": load(here2.CPU - here1.CPU),
-		"cpu_server": load(there2.CPU - there1.CPU),
+		"client":        (herem.Memory - here0.Memory) / n / 1000,
+		"server":        (there1.Memory - there0.Memory) / n / 1000,
+		"server_stacks": (there1.Stacks - there0.Stacks) / n / 1000,
+		"cpu_client":    load(here2.CPU - here1.CPU),
+		"cpu_server":    load(there2.CPU - there1.CPU),
 	}, nil
 }
 

@@ -141,6 +141,7 @@ func wireAggregation(name string, rates ...int) *work {
 
 var idleMetrics = []metric{
 	{"client", "KB each", false}, {"server", "KB each", false},
+	{"server_stacks", "KB of these: the goroutines that wait in Read, the program's own", false},
 	{"cpu_client", "ms/s per 1,000", false}, {"cpu_server", "ms/s per 1,000", false},
 }
 
