@@ -228,9 +228,7 @@ func (c *Conn) checkClosed(now time.Duration) {
 		for _, s := range c.flows {
 			c.closing.confirmed = c.closing.confirmed || s.finRcvd
 		}
-		for i := len(c.flows) - 1; i >= 0 && !c.closed(); i-- {
-			c.closeFlow(now, c.flows[i])
-		}
+		c.closeFlows(now)
 	}
 	switch k := &c.closing; {
 	case !k.finished || len(c.flows) > 0:
@@ -240,6 +238,19 @@ func (c *Conn) checkClosed(now time.Duration) {
 		k.waiting = true
 		c.time.arm(k.over)
 		c.replan(now)
+	}
+}
+
+// closeFlows closes every subflow. Each takes our DATA_ACK along ahead of its FIN: the one that has it may fail, and the peer
+// must not take the others' FINs for all that we had to say.
+func (c *Conn) closeFlows(now time.Duration) {
+	told := c.ackFlow()
+	for i := len(c.flows) - 1; i >= 0 && !c.closed(); i-- {
+		s := c.flows[i]
+		if s != told && s.open() && s.state != extapi.StateJoining {
+			c.sendAck(now, s)
+		}
+		c.closeFlow(now, s)
 	}
 }
 
