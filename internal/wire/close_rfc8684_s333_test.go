@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -43,6 +44,29 @@ func TestCloseOfAConnection(t *testing.T) {
 	}
 	require.True(t, s.us.eng.Done())
 	require.NoError(t, s.us.eng.Err())
+}
+
+// A flow that is parted from its connection in TIME-WAIT answers by itself, under a lock of its own: it neither asks the
+// connection, which goes on, nor tells it anything.
+func TestDetachedFlowAnswersAlone(t *testing.T) {
+	s := newScript(t, false)
+	f := s.open()
+	g := s.join()
+	require.NoError(t, s.us.eng.CloseFlow(s.w.now, s.us.flows[1].ID()))
+	s.w.settle()
+	g.wants("no longer wanted", "FIN, DSS ack 0")
+	g.sends(packet.FIN|packet.ACK, "", s.ack(0))
+	g.wants("the last ACK", "ACK, DSS ack 0")
+	require.Len(t, s.us.eng.Subflows(s.w.now), 1)
+	s.us.flows[1].Detach(s.w.now)
+
+	f.sends(packet.ACK, "hello", s.maps(0, 1, 5))
+	require.Equal(t, "hello", s.us.in.String())
+	g.next--
+	g.sends(packet.FIN|packet.ACK, "", s.maps(5, 0, 1))
+	g.wants("it was lost", "ACK, DSS ack 0")
+	s.us.flows[1].SendFailed(errors.New("no buffer space"))
+	require.False(t, s.us.eng.Done())
 }
 
 // closing closes a connection that has exchanged something over all its paths: first at one end, and somewhat later at the
