@@ -101,7 +101,7 @@ func TestNothingCollectsWhileTheQueueIsFull(t *testing.T) {
 			require.NoError(t, err)
 		}
 		client := w.fabric.hosts[0]
-		client.super = 64 << 10
+		client.super.Store(64 << 10)
 		waits := func() (any bool) {
 			c.d.EachPackets(func(now time.Duration, p driver.Packets) {
 				_, waits := p.Gather(now, true)
