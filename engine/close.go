@@ -228,9 +228,7 @@ func (c *Conn) checkClosed(now time.Duration) {
 		for _, s := range c.flows {
 			c.closing.confirmed = c.closing.confirmed || s.finRcvd
 		}
-		for i := len(c.flows) - 1; i >= 0 && !c.closed(); i-- {
-			c.closeFlow(now, c.flows[i])
-		}
+		c.closeFlows(now)
 	}
 	switch k := &c.closing; {
 	case !k.finished || len(c.flows) > 0:
@@ -243,19 +241,28 @@ func (c *Conn) checkClosed(now time.Duration) {
 	}
 }
 
+// closeFlows closes every subflow. Each takes our DATA_ACK along ahead of its FIN: the one that has it may fail, and the peer
+// must not take the others' FINs for all that we had to say.
+func (c *Conn) closeFlows(now time.Duration) {
+	told := c.ackFlow()
+	for i := len(c.flows) - 1; i >= 0 && !c.closed(); i-- {
+		s := c.flows[i]
+		if s != told && s.open() && s.state != extapi.StateJoining {
+			c.sendAck(now, s)
+		}
+		c.closeFlow(now, s)
+	}
+}
+
 // checkTimeouts looks at the deadlines that end connections.
 func (c *Conn) checkTimeouts(now time.Duration) {
 	k := &c.closing
 	switch {
 	case c.closed():
 		return
-	case k.finished && now >= k.over:
-		c.fail(now, nil)
+	case k.finished: // what was to be delivered has been, and no path is missed
+		c.checkLinger(now)
 		return
-	case k.finished && now >= k.linger:
-		for i := len(c.flows) - 1; i >= 0 && !c.closed(); i-- {
-			c.abortFlow(now, c.flows[i], ResetUnspecified, errNoFIN)
-		}
 	case k.app && now >= k.until:
 		c.fastclose(now, ResetUnspecified, c.undelivered())
 		return
@@ -263,16 +270,27 @@ func (c *Conn) checkTimeouts(now time.Duration) {
 		c.fail(now, c.lastPathError())
 		return
 	}
-	if k.finished && !k.waiting {
-		c.time.arm(k.linger)
-	}
-	if k.finished {
-		c.time.arm(k.over)
-	}
 	if k.app {
 		c.time.arm(k.until)
 	}
 	c.time.arm(c.noPath)
+}
+
+// checkLinger resets the subflows that do not finish in time, and ends TIME_WAIT.
+func (c *Conn) checkLinger(now time.Duration) {
+	k := &c.closing
+	if now >= k.over {
+		c.fail(now, nil)
+		return
+	}
+	if now < k.linger {
+		c.time.arm(k.linger)
+	} else {
+		for i := len(c.flows) - 1; i >= 0 && !c.closed(); i-- {
+			c.abortFlow(now, c.flows[i], ResetUnspecified, errNoFIN)
+		}
+	}
+	c.time.arm(k.over)
 }
 
 // undelivered is why a close ran out of time: nil when only the peer's own close is missing.

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -60,4 +61,40 @@ func TestTimeWaitEnds(t *testing.T) {
 	f.ends(errTest)
 	s.wait(lingerFIN + time.Millisecond)
 	require.True(t, s.c.Done(), "whoever has no patience for paths has none here")
+}
+
+// What was waited for before both sides had finished is waited for no longer: CloseTimeout, which runs from Close on, and
+// NoPathTimeout. Neither cuts TIME_WAIT short, nor keeps the timer busy once it is past.
+func TestTimeWaitMindsNoOtherTimeout(t *testing.T) {
+	for name, before := range map[string]func(s *script, f *scriptFlow, ahead time.Duration){
+		"the application closed long ago": func(s *script, f *scriptFlow, ahead time.Duration) {
+			s.c.Close(s.now)
+			f.Sends(ack(1))
+			s.wait(s.c.cfg.CloseTimeout - ahead)
+		},
+		"no path was left": func(s *script, f *scriptFlow, ahead time.Duration) {
+			g := s.joined("10.0.2.1:5000")
+			s.c.CloseWrite(s.now)
+			f.Sends(ack(1))
+			require.NoError(t, s.c.CloseFlow(s.now, f.id))
+			g.ends(errTest)
+			require.NotZero(t, s.c.noPath)
+			s.wait(s.c.cfg.NoPathTimeout - ahead)
+		},
+	} {
+		for _, ahead := range []time.Duration{lingerFIN / 2, 10 * time.Second} { // of the timeout
+			t.Run(fmt.Sprint(name, ahead), func(t *testing.T) {
+				s, f := single(t, false)
+				before(s, f, ahead)
+				f.Sends(fin(0))
+				require.True(t, s.c.closing.finished)
+				f.ends(errTest)
+				s.wait(waitLimit - time.Second)
+				require.False(t, s.c.Done(), "a join may still come for our DATA_ACK")
+				s.wait(time.Second)
+				require.True(t, s.c.Done())
+				require.NoError(t, s.c.Err())
+			})
+		}
+	}
 }

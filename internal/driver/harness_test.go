@@ -30,13 +30,14 @@ func testEngine() engine.Config {
 	}
 }
 
-// wire is a Flow that takes plain records and never has anything to write: what the engine sends is kept.
+// wire is a Flow that takes plain records. What the engine sends is kept; it writes what the test puts in out, and nothing else.
 type wire struct {
 	eng  *engine.Conn
 	id   engine.PathID
 	head []byte // of a record, not complete
 	left int
 	sent []byte
+	out  []byte
 	caps []int
 
 	direct, copied, chunks int // payload bytes by the way that they came
@@ -54,12 +55,11 @@ func (w *wire) Abort(time.Duration, engine.ResetReason) {}
 func (w *wire) Limit(int64)                             {}
 func (w *wire) Probe(time.Duration)                     {}
 func (w *wire) Stats(time.Duration) engine.FlowStats    { return engine.FlowStats{} }
-func (w *wire) FeedEOF(time.Duration) error             { return nil }
-func (w *wire) Pending() int                            { return 0 }
+func (w *wire) Pending() int                            { return len(w.out) }
 func (w *wire) Queued() (int, bool)                     { return 0, true }
 func (w *wire) Resumed(time.Duration)                   {}
-func (w *wire) Gather(iov [][]byte) [][]byte            { return iov }
-func (w *wire) Wrote(time.Duration, int)                {}
+func (w *wire) Gather(iov [][]byte) [][]byte            { return append(iov, w.out) }
+func (w *wire) Wrote(_ time.Duration, n int)            { w.out = w.out[n:] }
 func (w *wire) FINQueued() bool                         { return false }
 func (w *wire) Aborted() (engine.ResetReason, bool)     { return 0, false }
 func (w *wire) Release()                                {}
@@ -68,6 +68,11 @@ func (w *wire) SetBlocked(time.Duration, bool)          {}
 func (w *wire) SetCap(_ time.Duration, bytes int)       { w.caps = append(w.caps, bytes) }
 func (w *wire) PayloadLeft() int                        { return w.left }
 func (w *wire) bind(e *engine.Conn, id engine.PathID)   { w.eng, w.id = e, id }
+func (w *wire) FeedEOF(now time.Duration) error {
+	w.eng.HandleFIN(now, w.id)
+	return nil
+}
+
 func (w *wire) FeedPayload(now time.Duration, p pool.Ref) error {
 	w.chunks += p.Len()
 	return w.payload(now, p)
@@ -140,6 +145,9 @@ func (w *wire) option(now time.Duration, raw options.Raw) error {
 		if d.HasMap {
 			w.left = int(d.DataLen)
 		}
+		if d.DataFIN {
+			w.left--
+		}
 		w.eng.HandleDSS(now, w.id, &d)
 	}
 	return nil
@@ -183,16 +191,21 @@ func pattern(n, seed int) []byte {
 
 // attached is a connection that is established over one end of a pipe.
 func attached(t testing.TB, p Params) (*Conn, *wire, net.Conn) {
+	ours, theirs := net.Pipe()
+	c, w := attachedTo(t, p, ours)
+	return c, w, theirs
+}
+
+func attachedTo(t testing.TB, p Params, ours net.Conn) (*Conn, *wire) {
 	if p.Engine.Rand == nil {
 		p.Engine = testEngine()
 	}
 	p.Key = ourKey
 	c := NewConn(p, func(now time.Duration, e *engine.Conn) { e.SetRemote(now, theirKey) })
-	ours, theirs := net.Pipe()
 	w := new(wire)
 	_, err := c.Attach(Subflow{Flow: w, Bind: w.bind, Net: ours, Params: engine.FlowParams{Initial: true}, Established: true})
 	require.NoError(t, err)
-	return c, w, theirs
+	return c, w
 }
 
 // end ends a connection of attached at once.

@@ -367,8 +367,9 @@ func (c *Conn) writeFailed(now time.Duration, f *flow, err error) {
 	}
 }
 
-// lastRead is how long what was sent before a reset may take to be read.
-const lastRead = 100 * time.Millisecond
+// lastRead is how long what was sent before a reset may take to be read. It is there already; who reads it may have to
+// wait for a processor.
+const lastRead = time.Second
 
 // lose ends a subflow whose socket failed, or is closed on both sides (err nil).
 func (c *Conn) lose(now time.Duration, f *flow, err error) {

@@ -270,16 +270,12 @@ func (c *Conn) ended(now time.Duration, f *flow) {
 		c.unanswered(now, f, io.ErrUnexpectedEOF)
 		return
 	}
-	if f.broken != nil {
-		c.lose(now, f, f.broken)
-		return
-	}
-	if err := f.f.FeedEOF(now); err != nil {
+	if err := f.f.FeedEOF(now); err != nil && f.broken == nil {
 		c.refuse(now, f, err)
 		return
 	}
-	if f.finSent && !f.gone {
-		c.lose(now, f, nil)
+	if f.finSent || f.broken != nil {
+		c.lose(now, f, f.broken)
 	}
 }
 

@@ -224,6 +224,26 @@ func TestCloseSendsFINAfterTheQueue(t *testing.T) {
 	require.Zero(t, f.Pending(), "nothing after the FIN")
 }
 
+// The peer goes on until its own FIN. A socket whose half is closed refuses what answers it, and would be taken for broken.
+func TestNothingFollowsTheFIN(t *testing.T) {
+	for name, happens := range map[string]func(*Flow) error{
+		"an ECHO comes":     func(f *Flow) error { return f.Feed(0, appendEcho(nil, TypeEcho, 7)) },
+		"the engine probes": func(f *Flow) error { f.Probe(0); return nil },
+		"the engine aborts": func(f *Flow) error { f.Abort(0, engine.ResetUnspecified); return nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, _ := established(t, FlowConfig{})
+			send(f, 0, 1, payload(100, 0))
+			f.Close(0)
+			drain(f, 0, 0)
+			require.NoError(t, f.Feed(0, appendEcho(nil, TypeEchoReply, f.est.token)))
+			require.True(t, f.FINQueued())
+			require.NoError(t, happens(f))
+			require.Zero(t, f.Pending())
+		})
+	}
+}
+
 func TestAbort(t *testing.T) {
 	reset := options.TCPRst{Reason: uint8(engine.ResetPerformance)}.Append(nil)
 	t.Run("between records", func(t *testing.T) {

@@ -180,8 +180,12 @@ func (s *ackState) windowNews() bool {
 	return s.cur.Valid && (!s.sent.Valid || edge(s.cur) != edge(s.sent))
 }
 
-// Pending is how many bytes wait to be written; headers that are not made yet count at their longest.
+// Pending is how many bytes wait to be written; headers that are not made yet count at their longest. Behind our FIN
+// nothing does: not even the answer to an ECHO that the peer sends before its own.
 func (f *Flow) Pending() int {
+	if f.shut {
+		return 0
+	}
 	q := &f.out
 	n := len(q.ctl) - q.off
 	if f.aborted {

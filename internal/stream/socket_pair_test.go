@@ -207,8 +207,7 @@ func (w *world) join(t testing.TB, client, server *driver.Conn) extapi.PathID {
 	return id
 }
 
-// finish closes both ends and waits until all is over. An end whose only subflow went before the peer's FIN was seen waits
-// as TIME_WAIT does, for a minute: on a busy machine that happens.
+// finish closes both ends and waits until all is over.
 func finish(t testing.TB, conns ...*driver.Conn) {
 	for _, c := range conns {
 		_ = c.Close()
@@ -216,7 +215,7 @@ func finish(t testing.TB, conns ...*driver.Conn) {
 	for _, c := range conns {
 		select {
 		case <-c.Closed():
-		case <-time.After(90 * time.Second):
+		case <-time.After(20 * time.Second):
 			require.Fail(t, "the connection does not end", "%+v %+v", c.Info(), c.Subflows())
 		}
 	}

@@ -1,6 +1,8 @@
 package wire
 
 import (
+	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -42,4 +44,94 @@ func TestCloseOfAConnection(t *testing.T) {
 	}
 	require.True(t, s.us.eng.Done())
 	require.NoError(t, s.us.eng.Err())
+}
+
+// A flow that is parted from its connection in TIME-WAIT answers by itself, under a lock of its own: it neither asks the
+// connection, which goes on, nor tells it anything.
+func TestDetachedFlowAnswersAlone(t *testing.T) {
+	s := newScript(t, false)
+	f := s.open()
+	g := s.join()
+	require.NoError(t, s.us.eng.CloseFlow(s.w.now, s.us.flows[1].ID()))
+	s.w.settle()
+	g.wants("no longer wanted", "FIN, DSS ack 0")
+	g.sends(packet.FIN|packet.ACK, "", s.ack(0))
+	g.wants("the last ACK", "ACK, DSS ack 0")
+	require.Len(t, s.us.eng.Subflows(s.w.now), 1)
+	s.us.flows[1].Detach(s.w.now)
+
+	f.sends(packet.ACK, "hello", s.maps(0, 1, 5))
+	require.Equal(t, "hello", s.us.in.String())
+	g.next--
+	g.sends(packet.FIN|packet.ACK, "", s.maps(5, 0, 1))
+	g.wants("it was lost", "ACK, DSS ack 0")
+	s.us.flows[1].SendFailed(errors.New("no buffer space"))
+	require.False(t, s.us.eng.Done())
+}
+
+// closing closes a connection that has exchanged something over all its paths: first at one end, and somewhat later at the
+// other.
+func (w *world) closing(first, second *host, apart time.Duration) {
+	w.client.out, w.server.out = pattern(80<<10), pattern(80<<10)
+	w.dial()
+	w.run(time.Second, nil)
+	first.eng.Close(w.now)
+	w.after(apart, func() { second.eng.Close(w.now) })
+}
+
+// gone says whether both connections have ended and nothing of their subflows is left.
+func (w *world) gone() bool { return w.over() && len(w.client.flows)+len(w.server.flows) == 0 }
+
+// ends waits until both connections have ended, at most so long, and until their subflows' TIME-WAITs have.
+func (w *world) ends(t *testing.T, limit time.Duration) {
+	require.True(t, w.run(w.now+limit, w.over))
+	const timeWait = time.Minute
+	require.True(t, w.run(w.now+timeWait+5*time.Second, w.gone))
+}
+
+// Whichever path dies, and whenever during the close, with a DATA_FIN, a DATA_ACK or a FIN on it: both ends soon know that all
+// has arrived. If both die, the close runs out of time.
+func TestPathDiesDuringTheClose(t *testing.T) {
+	for at := time.Duration(0); at < 80*time.Millisecond; at += 16 * time.Millisecond {
+		for _, apart := range []time.Duration{0, 25 * time.Millisecond} {
+			for how := range 6 {
+				t.Run(fmt.Sprint(at, apart, how), func(t *testing.T) {
+					w, a, b := two(t, 50)
+					first, second := w.client, w.server
+					if how&1 != 0 {
+						first, second = second, first
+					}
+					w.closing(first, second, apart)
+					require.Len(t, w.client.flows, 2)
+					w.after(at, func() { a.dead, b.dead = how>>1 != 0, how>>1 != 1 })
+					if how>>1 == 2 {
+						w.ends(t, w.client.cfg.CloseTimeout+time.Second)
+						return
+					}
+					w.ends(t, 3*time.Second)
+					require.NoError(t, w.client.eng.Err())
+					require.NoError(t, w.server.eng.Err())
+				})
+			}
+		}
+	}
+}
+
+// Any two packets of the close are lost on the only path.
+func TestPacketsOfTheCloseAreLost(t *testing.T) {
+	all := func(bool, packet.Segment) bool { return true }
+	for i := 1; i <= 8; i++ {
+		for j := i; j <= 8; j++ {
+			for _, apart := range []time.Duration{0, 25 * time.Millisecond} {
+				t.Run(fmt.Sprint(i, j, apart), func(t *testing.T) {
+					w, r := one(t, 50)
+					w.closing(w.client, w.server, apart)
+					r.box = lose(all, i, j)
+					w.ends(t, time.Second)
+					require.NoError(t, w.client.eng.Err())
+					require.NoError(t, w.server.eng.Err())
+				})
+			}
+		}
+	}
 }

@@ -17,7 +17,7 @@ import (
 // of the owner, which moves segments and time. The same lock guards both.
 type Flow struct {
 	c   *tcp.Conn
-	eng *engine.Conn // nil until Attach
+	eng *engine.Conn // between Attach and Detach, else nil
 	id  engine.PathID
 
 	congestion string // its name
@@ -33,6 +33,8 @@ type Flow struct {
 	fc  fastclose
 	cc  congestionState
 
+	detached bool
+	told     engine.Ack    // once detached: the DATA_ACK that TIME-WAIT answers with; not valid after a fallback
 	peerAck  uint64        // the peer's DATA_ACK, promoted to 64 bits
 	dataSent bool          // payload has left
 	dataAck  bool          // payload of ours was acknowledged together with a DATA_ACK: DSS options pass
@@ -169,6 +171,17 @@ func (f *Flow) Attach(now time.Duration, e *engine.Conn, p engine.FlowParams) en
 	return f.id
 }
 
+// Detach parts a flow that is in TIME-WAIT, or done, from its engine connection, whose lock guards it until then. It goes on
+// answering, with the DATA_ACK as it stands now, and tells nobody of what comes.
+func (f *Flow) Detach(now time.Duration) {
+	f.LeaveGroup()
+	if f.eng != nil {
+		f.told = f.eng.Advertise(now)
+	}
+	f.in.drop()
+	f.eng, f.detached = nil, true
+}
+
 // ID is the flow's name within its connection; 0 before Attach.
 func (f *Flow) ID() engine.PathID { return f.id }
 
@@ -230,8 +243,12 @@ func (f *Flow) Poll(now time.Duration, out *packet.Segment) bool {
 // Sent says that everything polled has left.
 func (f *Flow) Sent(now time.Duration) { f.c.Sent(now) }
 
-// SendFailed says that of what an attached flow has given out not all could leave, and why. For TCP it is lost.
-func (f *Flow) SendFailed(err error) { f.eng.HandleSendFailed(f.id, err) }
+// SendFailed says that of what a flow has given out not all could leave, and why. For TCP it is lost.
+func (f *Flow) SendFailed(err error) {
+	if f.eng != nil {
+		f.eng.HandleSendFailed(f.id, err)
+	}
+}
 
 // SetSuper sets the largest payload of a segment that is to be split on its way out; 0: none is.
 func (f *Flow) SetSuper(bytes int) { f.c.SetSuper(bytes) }

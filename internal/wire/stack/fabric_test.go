@@ -3,6 +3,7 @@ package stack
 import (
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -49,8 +50,8 @@ type host struct {
 	next  uint16
 	last  uint16 // the last port that Connect chooses; 0: there are enough
 
-	super   int  // largest super-segment, which arrives whole
-	limited bool // only so many segments as there is room for leave
+	super   atomic.Int64 // largest super-segment, which arrives whole
+	limited bool         // only so many segments as there is room for leave
 	room    int
 	refuse  error // why none leaves
 	mtu     int   // 0: 1500
@@ -257,7 +258,7 @@ func (h *host) Close() error {
 
 func (f *hostFlow) Local() netip.AddrPort  { return f.local }
 func (f *hostFlow) Remote() netip.AddrPort { return f.remote }
-func (f *hostFlow) Super() int             { return f.host.super }
+func (f *hostFlow) Super() int             { return int(f.host.super.Load()) }
 func (f *hostFlow) Acked(uint32)           {}
 func (f *hostFlow) Lost(uint32, bool)      {}
 func (f *hostFlow) Inherit(_ int, h link.Handler) (link.Flow, error) {

@@ -402,7 +402,7 @@ func (p *port) waiting() bool { return p.flow != nil && p.flow.Conn().State() ==
 
 // Release makes the port its own again.
 func (p *port) Release() {
-	p.flow.LeaveGroup()
+	p.flow.Detach(p.s.now())
 	switch {
 	case p.flow.Done() || !p.s.watch(p):
 		p.bury()

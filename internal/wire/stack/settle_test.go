@@ -82,3 +82,25 @@ func TestCloseGivesBackWhatAnAbortedConnectionHolds(t *testing.T) {
 	require.Greater(t, pool.Outstanding(), before)
 	require.NoError(t, c.d.Abort(engine.ResetUnspecified))
 }
+
+// The peer's FIN comes again to a subflow that waits out TIME-WAIT, while the connection goes on over another one: for the
+// race detector, since different locks guard the two.
+func TestFINComesAgainInTimeWait(t *testing.T) {
+	w := newWorld(t, secondAddr)
+	c, s := w.dial(w.seed(true))
+	w.hello(c.d, s.d)
+	w.join(c.d)
+	var fins atomic.Int32
+	w.fabric.watch(func(s *packet.Segment) bool {
+		if s.Dst.Addr() == clientAddr && s.Flags.Has(packet.FIN) {
+			fins.Add(1)
+		}
+		return s.Src.Addr() == clientAddr && fins.Load() > 0 && fins.Load() < 3
+	})
+	require.NoError(t, c.d.CloseSubflow(1))
+	require.Eventually(t, func() bool {
+		w.hello(c.d, s.d)
+		return fins.Load() >= 3
+	}, 10*time.Second, time.Microsecond)
+	require.Eventually(t, func() bool { return len(s.d.Subflows()) == 1 }, 5*time.Second, time.Millisecond)
+}

@@ -101,7 +101,7 @@ func TestNothingCollectsWhileTheQueueIsFull(t *testing.T) {
 			require.NoError(t, err)
 		}
 		client := w.fabric.hosts[0]
-		client.super = 64 << 10
+		client.super.Store(64 << 10)
 		write := func(room int) {
 			client.allow(room)
 			_, err := c.d.Write(make([]byte, 100<<10))

@@ -18,7 +18,7 @@ func TestSlowFlowsSendNoSuperSegments(t *testing.T) {
 			w := newWorld(t)
 			w.fabric.delay = rtt / 2
 			for _, h := range w.fabric.hosts {
-				h.super = 64_000
+				h.super.Store(64_000)
 			}
 			c, s := w.dial(w.seed(true))
 			var super, all int

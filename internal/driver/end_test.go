@@ -1,0 +1,62 @@
+package driver
+
+import (
+	"net"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/mptcp-go/mptcp/engine"
+	"github.com/mptcp-go/mptcp/options"
+)
+
+// starvedConn is a socket whose reader gets the processor late.
+type starvedConn struct {
+	net.Conn
+	late time.Duration
+}
+
+func (c starvedConn) Read(b []byte) (int, error) {
+	time.Sleep(c.late)
+	return c.Conn.Read(b)
+}
+
+// finished is a connection whose DATA_FINs are acknowledged both ways. Its subflow's FINs are still to come: end closes the
+// peer's socket.
+func finished(t *testing.T, starved time.Duration) (c *Conn, w *wire, end func()) {
+	ours, theirs := net.Pipe()
+	c, w = attachedTo(t, Params{}, starvedConn{ours, starved})
+	require.NoError(t, c.Close())
+	_, err := theirs.Write(options.DSS{
+		HasAck: true, Ack64: true, DataAck: ourKey.IDSN() + 2,
+		HasMap: true, DSN64: true, DSN: theirKey.IDSN() + 1, DataLen: 1, DataFIN: true,
+	}.Append(nil))
+	require.NoError(t, err)
+	synctest.Wait()
+	return c, w, func() { require.NoError(t, theirs.Close()) }
+}
+
+// breaks makes writing to the subflow of c fail, as where the peer has closed its socket whole. Reading goes on.
+func (c *Conn) breaks(t *testing.T, w *wire) {
+	require.NoError(t, c.NetConns()[0].SetWriteDeadline(longAgo))
+	c.Update(func(time.Duration, *engine.Conn) { w.out = []byte("late") })
+	synctest.Wait()
+}
+
+// The peer's FIN counts, though our last words found no listener: it says that the peer waits for nothing, else TIME_WAIT
+// would last a minute.
+func TestFINIsHeardThoughWritingFailed(t *testing.T) {
+	for _, starved := range []time.Duration{0, 300 * time.Millisecond} {
+		synctest.Test(t, func(t *testing.T) {
+			c, w, end := finished(t, starved)
+			start := time.Now()
+			c.breaks(t, w)
+			end()
+			<-c.Closed()
+			require.LessOrEqual(t, time.Since(start), starved, "nothing but the reader is waited for")
+			require.NoError(t, c.Err())
+		})
+	}
+}
