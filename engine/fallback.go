@@ -44,7 +44,7 @@ func (c *Conn) HandlePlain(now time.Duration, id PathID) {
 
 // stripped leaves Multipath TCP where that is possible, and the subflow where not.
 func (c *Conn) stripped(now time.Duration, s *subflow) {
-	if !c.alone(s) || !c.contiguous() {
+	if !c.alone(s) || !c.contiguous(s) {
 		c.abortFlow(now, s, ResetMiddlebox, nil)
 		return
 	}
@@ -139,12 +139,13 @@ func (c *Conn) checkUnmapped(now time.Duration) {
 	}
 }
 
-// contiguous says whether the only subflow carries the data sequence space without a hole, so that
+// contiguous says whether s, the only subflow, carries the data sequence space without a hole, so that
 // its bytes can go on without mappings: an infinite mapping needs one subflow only, with all before it
 // settled on it. "In the rare case that the data is not contiguous [...] the receiver MUST close the
-// subflow with a RST with MP_FAIL" (RFC 8684 section 3.7).
-func (c *Conn) contiguous() bool {
-	return c.rcv.q.outOfOrder() == 0 && c.sent.lost == 0 && !c.fall.twice
+// subflow with a RST with MP_FAIL" (RFC 8684 section 3.7). What waits to be sent again is no hole where there
+// has been no other subflow: s, which was silent for long, has every byte of it.
+func (c *Conn) contiguous(s *subflow) bool {
+	return c.rcv.q.outOfOrder() == 0 && (c.sent.lost == 0 || c.alone(s)) && !c.fall.twice
 }
 
 // fallBack turns the connection into plain TCP on its one subflow. The receiver goes on from where
@@ -218,7 +219,7 @@ func (c *Conn) closePlain(now time.Duration) {
 // that option, and never gets one through.
 func (c *Conn) checksumFailed(now time.Duration, s *subflow, dsn uint64) {
 	err := &ProtocolError{Section: "RFC 8684 section 3.7", Detail: "DSS checksum does not match: something on the path changes the data"}
-	single := len(c.flows) == 1 && s.p.Initial && s.open() && c.contiguous() && s.p.Carrier != extapi.CarrierStream
+	single := len(c.flows) == 1 && s.p.Initial && s.open() && c.contiguous(s) && s.p.Carrier != extapi.CarrierStream
 	c.cfg.Counters.Count(mib.DataCsumErr)
 	if s.open() {
 		s.f.Signal(now, options.MPFail{DSN: dsn})

@@ -167,6 +167,29 @@ func TestSilentPeerIsAskedBeforeDataIsSentTwice(t *testing.T) {
 	f.Wants("it has not: the data has got lost behind its TCP", "data 0+5")
 }
 
+// What the TCP of the only subflow has yet to deliver it sends again itself: a copy would come behind it, and stand in the way
+// of a fallback, which comes even after a silence that has made the path stale.
+func TestTheOnlySubflowRepeatsItself(t *testing.T) {
+	s, f := single(t, true)
+	f.stats.InFlight, f.stats.Acked = 5, 0
+	s.write("hello")
+	s.wait(3 * time.Second)
+	require.Equal(t, extapi.StateStale, s.state(f))
+	s.c.HandlePlain(s.now, f.id)
+	require.Equal(t, extapi.FallbackStripped, s.c.Info().Fallback)
+	f.stats.InFlight, f.stats.Acked = 0, 5
+	s.c.HandleAcked(s.now, f.id)
+	s.wait(time.Minute)
+	require.Equal(t, "hello", string(f.data), "once")
+
+	s, f = single(t, true)
+	f.stats.InFlight, f.stats.Acked = 5, 5
+	s.write("hello")
+	f.stats.Patience = time.Minute
+	s.wait(dataFloor)
+	require.Equal(t, "hellohello", string(f.data), "what has got lost behind it comes again")
+}
+
 // The handshake of the first subflow came to plain TCP: the connection works without the peer's key.
 func TestPlainFromTheStart(t *testing.T) {
 	for _, client := range []bool{true, false} {
