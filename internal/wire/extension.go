@@ -56,7 +56,7 @@ func (e *extension) Append(now time.Duration, o *tcp.Outgoing, dst []byte, budge
 		return f.appendOpening(o, dst, budget)
 	case o.Kind == tcp.KindRST:
 		return f.appendReset(dst, budget)
-	case !f.hs.multipath():
+	case !f.hs.multipath() || f.hs.muted:
 		return dst
 	case f.fc.waiting:
 		return f.fitted(dst, f.fc.option, budget, mib.MPFastcloseTx)
@@ -116,7 +116,7 @@ func (f *Flow) appendPure(now time.Duration, o *tcp.Outgoing, dst []byte, budget
 	if f.eng != nil && f.eng.FellBack() {
 		return f.sig.append(now, dst, budget, lone) // MP_FAIL, if it has to be said
 	}
-	if f.sendsCapable(o.Off) && !(f.fin.set && f.hs.third) {
+	if f.sendsCapable(o.Off) && !(f.fin.set && f.hs.thirds > 0) {
 		dst = f.appendThird(dst, budget)
 		return f.sig.append(now, dst, budget-(len(dst)-from), lone)
 	}
@@ -204,7 +204,7 @@ func (f *Flow) takeSignals() {
 }
 
 // maxNaked is how many data segments without options it takes: a box that cuts segments may leave them on
-// one piece alone.
+// one piece alone. Where ours left without any, it takes one.
 const maxNaked = 4
 
 // lookForStripping notices a path that takes our options away: "If, however, an ACK is received for data
@@ -222,7 +222,7 @@ func (f *Flow) lookForStripping(in *tcp.Incoming) {
 	if !f.dataSent || f.dataAck || in.Ack <= 1 || f.got.any() {
 		return
 	}
-	if f.naked++; in.Len == 0 || f.naked >= maxNaked {
+	if f.naked++; in.Len == 0 || f.naked >= maxNaked || f.hs.muted {
 		f.dataAck = true // once is enough
 		f.in.put(item{kind: itemPlain})
 	}

@@ -167,7 +167,11 @@ func (h *handler) Acked(now time.Duration, off uint64) {
 func (h *handler) Room(now time.Duration) { (*Flow)(h).in.room = true }
 
 // Stuck implements tcp.Handler.
-func (h *handler) Stuck(now time.Duration, n int) { (*Flow)(h).in.stuck = true }
+func (h *handler) Stuck(now time.Duration, n int) {
+	f := (*Flow)(h)
+	f.unheeded(n)
+	f.in.stuck = true
+}
 
 // Closed implements tcp.Handler.
 func (h *handler) Closed(now time.Duration, err error) {

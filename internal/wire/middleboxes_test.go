@@ -37,6 +37,7 @@ var optionBoxes = []passage{
 	}),
 	made("M3 all but the third ACK", plain(vanished, vanished), strips(onpath.And(onward, onpath.NoSYN, onpath.From(2)))),
 	named("M4 SYNs get lost", plain(extapi.FallbackBlackhole, peer), "drop-mptcp=syn"),
+	named("M4 all but SYNs with the option gets lost", plain(vanished, third), "drop-mptcp=nosyn"),
 	named("M5 joins' SYNs get lost", refused, "drop-join"),
 	named("M5 joins' SYNs", refused, "strip=syn"),
 	named("M5 joins' SYN/ACKs", refused, "strip=synack"),
