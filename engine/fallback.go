@@ -12,11 +12,12 @@ import (
 // subflow only; with more than one, the subflow that breaks is reset and the others go on.
 type fallback struct {
 	reason   extapi.FallbackReason
-	due      bool // the peer has found our data changed: an infinite mapping goes with our next
-	infinite bool // we send one infinite mapping, and no MPTCP option after it
-	mapped   bool // that mapping has left
-	failSent bool // MP_FAIL went out
-	twice    bool // some of our data left more than once: without mappings it would arrive twice
+	due      bool   // the peer has found our data changed: an infinite mapping goes with our next
+	infinite bool   // we send one infinite mapping, and no MPTCP option after it
+	mapped   bool   // that mapping has left
+	failSent bool   // MP_FAIL went out
+	declared uint64 // where the peer's data failed: the end of its mappings, which the path's bytes no longer tell
+	twice    bool   // some of our data left more than once: without mappings it would arrive twice
 }
 
 // begun says whether there is no way but to plain TCP any more.
@@ -25,6 +26,9 @@ func (f *fallback) begun() bool { return f.reason != extapi.FallbackNone }
 // agreed says whether MP_FAIL has told both sides, and the infinite mapping has yet to come: with the next data of the
 // side whose data failed. Until then mappings, DATA_ACKs and DATA_FINs go on.
 func (f *fallback) agreed() bool { return f.begun() && !f.infinite }
+
+// found says whether it is the peer's data that has failed.
+func (f *fallback) found() bool { return f.failSent && !f.due && !f.infinite }
 
 // FellBack says whether the connection is plain TCP, or is to be as soon as the peer knows: no option of Multipath TCP
 // leaves any more but the one infinite mapping.
@@ -231,9 +235,23 @@ func (c *Conn) checksumFailed(now time.Duration, s *subflow, dsn uint64) {
 	}
 	c.cfg.Counters.Count(mib.DSSCorruptionFallback)
 	c.fall.failSent = true
+	c.fall.declared = s.rx.declared()
 	s.rx.setInfinite(dsn)
 	c.beginFallback(now, extapi.FallbackChecksum)
 	c.drain(now, s)
+}
+
+// HandleAsked says that the peer wants a sign of life on a subflow, which a TCP asks for only when nothing that it has sent is
+// outstanding. Where a mapping lacks bytes then, the path has taken them away, and no checksum could tell: the peer would send
+// the data again, and both would be delivered in the end.
+func (c *Conn) HandleAsked(now time.Duration, id PathID) {
+	s := c.flow(id)
+	if s == nil || !c.alone(s) {
+		return
+	}
+	if dsn, short := s.rx.short(); short {
+		c.checksumFailed(now, s, dsn)
+	}
 }
 
 // handleFail takes MP_FAIL: the peer found our data changed from o.DSN on. On the only subflow both

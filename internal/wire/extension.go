@@ -168,6 +168,13 @@ func (e *extension) Handle(now time.Duration, in *tcp.Incoming) bool {
 	return true
 }
 
+// Asked implements tcp.Extension.
+func (e *extension) Asked(time.Duration) {
+	if f := (*Flow)(e); f.eng != nil && !f.in.full() {
+		f.in.put(item{kind: itemAsked})
+	}
+}
+
 // takeDSS takes the DSS of a segment, and the window, which counts only where there is a DATA_ACK: "an
 // implementation MUST NOT use the RCV.WND field of a TCP segment at the connection level if it does not
 // also carry a DSS option with a Data ACK field" (section 3.3.2).

@@ -31,6 +31,7 @@ const (
 	itemBare
 	itemOpen // the fourth message of a join
 	itemProgress
+	itemAsked
 	itemData
 	itemFIN
 )
@@ -124,6 +125,8 @@ func (f *Flow) tell(now time.Duration, i *item) {
 		f.eng.HandleEstablished(now, f.id)
 	case itemProgress:
 		f.eng.HandleProgress(now, f.id)
+	case itemAsked:
+		f.eng.HandleAsked(now, f.id)
 	case itemData:
 		f.eng.HandleBytes(now, f.id, i.data)
 	case itemFIN:
