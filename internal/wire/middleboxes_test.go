@@ -167,6 +167,7 @@ var pathBoxes = []passage{
 		w.after(300*time.Millisecond, n.Rebind)
 		return n
 	}),
+	made("M13 pieces, options on the last", used, func(*world) onpath.Element { return onpath.Split(500, onpath.LastPiece) }),
 	made("M15 proxy that dies", used, func(w *world) onpath.Element {
 		e := &onpath.EarlyAck{}
 		w.after(300*time.Millisecond, e.Die)
