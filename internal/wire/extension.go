@@ -161,8 +161,8 @@ func (e *extension) Handle(now time.Duration, in *tcp.Incoming) bool {
 		f.in.put(item{kind: itemSignal, signal: f.got.fast})
 	}
 	f.lookForStripping(in)
-	if f.probing && (f.got.hasDSS || !f.hs.multipath()) {
-		f.probing = false
+	if f.probe.open && (f.got.hasDSS || !f.hs.multipath()) {
+		f.probe.open = false
 		f.in.put(item{kind: itemProgress})
 	}
 	return true

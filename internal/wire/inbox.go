@@ -179,7 +179,7 @@ func (h *handler) Stuck(now time.Duration, n int) {
 // Closed implements tcp.Handler.
 func (h *handler) Closed(now time.Duration, err error) {
 	f := (*Flow)(h)
-	f.hs.again, f.sig.again, f.fc.again = 0, 0, 0
+	f.hs.again, f.sig.again, f.fc.again, f.probe.again = 0, 0, 0, 0
 	f.fc.waiting = false
 	f.tx.drop()
 	if !f.hs.settled {
