@@ -12,11 +12,12 @@ import (
 // subflow only; with more than one, the subflow that breaks is reset and the others go on.
 type fallback struct {
 	reason   extapi.FallbackReason
-	due      bool // the peer has found our data changed: an infinite mapping goes with our next
-	infinite bool // we send one infinite mapping, and no MPTCP option after it
-	mapped   bool // that mapping has left
-	failSent bool // MP_FAIL went out
-	twice    bool // some of our data left more than once: without mappings it would arrive twice
+	due      bool   // the peer has found our data changed: an infinite mapping goes with our next
+	infinite bool   // we send one infinite mapping, and no MPTCP option after it
+	mapped   bool   // that mapping has left
+	failSent bool   // MP_FAIL went out
+	declared uint64 // where the peer's data failed: the end of its mappings, which the path's bytes no longer tell
+	twice    bool   // some of our data left more than once: without mappings it would arrive twice
 }
 
 // begun says whether there is no way but to plain TCP any more.
@@ -25,6 +26,9 @@ func (f *fallback) begun() bool { return f.reason != extapi.FallbackNone }
 // agreed says whether MP_FAIL has told both sides, and the infinite mapping has yet to come: with the next data of the
 // side whose data failed. Until then mappings, DATA_ACKs and DATA_FINs go on.
 func (f *fallback) agreed() bool { return f.begun() && !f.infinite }
+
+// found says whether it is the peer's data that has failed.
+func (f *fallback) found() bool { return f.failSent && !f.due && !f.infinite }
 
 // FellBack says whether the connection is plain TCP, or is to be as soon as the peer knows: no option of Multipath TCP
 // leaves any more but the one infinite mapping.
@@ -44,7 +48,7 @@ func (c *Conn) HandlePlain(now time.Duration, id PathID) {
 
 // stripped leaves Multipath TCP where that is possible, and the subflow where not.
 func (c *Conn) stripped(now time.Duration, s *subflow) {
-	if !c.alone(s) || !c.contiguous() {
+	if !c.alone(s) || !c.contiguous(s) {
 		c.abortFlow(now, s, ResetMiddlebox, nil)
 		return
 	}
@@ -139,12 +143,13 @@ func (c *Conn) checkUnmapped(now time.Duration) {
 	}
 }
 
-// contiguous says whether the only subflow carries the data sequence space without a hole, so that
+// contiguous says whether s, the only subflow, carries the data sequence space without a hole, so that
 // its bytes can go on without mappings: an infinite mapping needs one subflow only, with all before it
 // settled on it. "In the rare case that the data is not contiguous [...] the receiver MUST close the
-// subflow with a RST with MP_FAIL" (RFC 8684 section 3.7).
-func (c *Conn) contiguous() bool {
-	return c.rcv.q.outOfOrder() == 0 && c.sent.lost == 0 && !c.fall.twice
+// subflow with a RST with MP_FAIL" (RFC 8684 section 3.7). What waits to be sent again is no hole where there
+// has been no other subflow: s, which was silent for long, has every byte of it.
+func (c *Conn) contiguous(s *subflow) bool {
+	return c.rcv.q.outOfOrder() == 0 && (c.sent.lost == 0 || c.alone(s)) && !c.fall.twice
 }
 
 // fallBack turns the connection into plain TCP on its one subflow. The receiver goes on from where
@@ -218,7 +223,7 @@ func (c *Conn) closePlain(now time.Duration) {
 // that option, and never gets one through.
 func (c *Conn) checksumFailed(now time.Duration, s *subflow, dsn uint64) {
 	err := &ProtocolError{Section: "RFC 8684 section 3.7", Detail: "DSS checksum does not match: something on the path changes the data"}
-	single := len(c.flows) == 1 && s.p.Initial && s.open() && c.contiguous() && s.p.Carrier != extapi.CarrierStream
+	single := len(c.flows) == 1 && s.p.Initial && s.open() && c.contiguous(s) && s.p.Carrier != extapi.CarrierStream
 	c.cfg.Counters.Count(mib.DataCsumErr)
 	if s.open() {
 		s.f.Signal(now, options.MPFail{DSN: dsn})
@@ -230,9 +235,23 @@ func (c *Conn) checksumFailed(now time.Duration, s *subflow, dsn uint64) {
 	}
 	c.cfg.Counters.Count(mib.DSSCorruptionFallback)
 	c.fall.failSent = true
+	c.fall.declared = s.rx.declared()
 	s.rx.setInfinite(dsn)
 	c.beginFallback(now, extapi.FallbackChecksum)
 	c.drain(now, s)
+}
+
+// HandleAsked says that the peer wants a sign of life on a subflow, which a TCP asks for only when nothing that it has sent is
+// outstanding. Where a mapping lacks bytes then, the path has taken them away, and no checksum could tell: the peer would send
+// the data again, and both would be delivered in the end.
+func (c *Conn) HandleAsked(now time.Duration, id PathID) {
+	s := c.flow(id)
+	if s == nil || !c.alone(s) {
+		return
+	}
+	if dsn, short := s.rx.short(); short {
+		c.checksumFailed(now, s, dsn)
+	}
 }
 
 // handleFail takes MP_FAIL: the peer found our data changed from o.DSN on. On the only subflow both

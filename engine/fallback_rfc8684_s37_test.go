@@ -167,6 +167,29 @@ func TestSilentPeerIsAskedBeforeDataIsSentTwice(t *testing.T) {
 	f.Wants("it has not: the data has got lost behind its TCP", "data 0+5")
 }
 
+// What the TCP of the only subflow has yet to deliver it sends again itself: a copy would come behind it, and stand in the way
+// of a fallback, which comes even after a silence that has made the path stale.
+func TestTheOnlySubflowRepeatsItself(t *testing.T) {
+	s, f := single(t, true)
+	f.stats.InFlight, f.stats.Acked = 5, 0
+	s.write("hello")
+	s.wait(3 * time.Second)
+	require.Equal(t, extapi.StateStale, s.state(f))
+	s.c.HandlePlain(s.now, f.id)
+	require.Equal(t, extapi.FallbackStripped, s.c.Info().Fallback)
+	f.stats.InFlight, f.stats.Acked = 0, 5
+	s.c.HandleAcked(s.now, f.id)
+	s.wait(time.Minute)
+	require.Equal(t, "hello", string(f.data), "once")
+
+	s, f = single(t, true)
+	f.stats.InFlight, f.stats.Acked = 5, 5
+	s.write("hello")
+	f.stats.Patience = time.Minute
+	s.wait(dataFloor)
+	require.Equal(t, "hellohello", string(f.data), "what has got lost behind it comes again")
+}
+
 // The handshake of the first subflow came to plain TCP: the connection works without the peer's key.
 func TestPlainFromTheStart(t *testing.T) {
 	for _, client := range []bool{true, false} {
@@ -487,4 +510,44 @@ func TestWindowReopensOfPlainTCP(t *testing.T) {
 	f.Sends(payload("y"))
 	s.wantRead("y")
 	require.NotContains(t, f.log, "window", "nothing that would be worth an ACK")
+}
+
+// With checksums nothing of a mapping is delivered before all of it is there. Where the path has taken bytes out of it, and the
+// peer, which has nothing more to send, asks why, that is the end of the wait: else it would send the data a second time.
+func TestAMappingThatLacksBytes(t *testing.T) {
+	s, f := single(t, true, checksums)
+	d := options.DSS{HasMap: true, DSN64: true, DSN: s.remote(), SSN: 1, DataLen: 7, HasChecksum: true}
+	d.Checksum = dssChecksum(d.DSN, d.SSN, d.DataLen, []byte("1234567"))
+	f.Sends(says(d), payload("12345"))
+	s.wantRead("")
+	f.clear()
+	s.c.HandleAsked(s.now, f.id)
+	s.wantRead("12345")
+	require.Equal(t, s.remote()+7, s.c.Advertise(s.now).DataAck, "else the peer would send the rest again")
+	require.Equal(t, extapi.FallbackChecksum, s.c.Info().Fallback)
+	f.Sends(says(options.DSS{HasMap: true, DSN64: true, DSN: s.remote() + 7, DataLen: 1, DataFIN: true, HasChecksum: true,
+		Checksum: dssChecksum(s.remote()+7, 0, 1, nil)}))
+	s.wait(time.Second)
+	require.False(t, s.c.Done(), "the DATA_FIN's number says nothing any more")
+	f.Sends(tcpFIN)
+	s.wantEOF("")
+}
+
+// Where our data has failed and none follows that the infinite mapping would go with, our FIN ends our direction: the peer can
+// no longer tell where a DATA_FIN stands.
+func TestFINAfterThePeersFail(t *testing.T) {
+	for _, closedBefore := range []bool{false, true} {
+		s, f := single(t, true, checksums)
+		s.write("hello")
+		if closedBefore {
+			s.c.CloseWrite(s.now)
+		}
+		f.clear()
+		f.Sends(option(options.MPFail{DSN: s.local()}))
+		if !closedBefore {
+			s.c.CloseWrite(s.now)
+		}
+		require.Contains(t, f.log, "close")
+		require.True(t, s.c.FellBack())
+	}
 }

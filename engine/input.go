@@ -119,6 +119,9 @@ func (c *Conn) takeMapping(now time.Duration, s *subflow, d *options.DSS) {
 		c.abortFlow(now, s, ResetProtocol, &ProtocolError{Section: "RFC 8684 section 3.3.5", Detail: "mapping outside the receive window"})
 		return
 	}
+	if c.fall.found() {
+		c.fall.declared = seqnum.Max(c.fall.declared, dsn+n)
+	}
 	if err := s.rx.add(dsn, d); err != nil {
 		c.cfg.Counters.Count(mib.DSSNotMatching)
 		c.abortFlow(now, s, ResetProtocol, err)
@@ -266,6 +269,9 @@ func (c *Conn) takeFIN(now time.Duration, s *subflow) {
 	}
 	s.rx.hasFin = false
 	r := &c.rcv
+	if c.fall.found() && dsn != r.q.rcvNxt() {
+		return // the path has changed how many bytes there are: TCP's FIN, which follows, stands behind all of them
+	}
 	if r.finKnown && r.fin != dsn || !r.finKnown && (seqnum.Less(dsn, r.q.end()) || seqnum.Less(r.win.rightEdge(), dsn)) {
 		c.abortFlow(now, s, ResetProtocol, &ProtocolError{Section: "RFC 8684 section 3.3.3", Detail: "DATA_FIN contradicts an earlier one, or the data"})
 		return

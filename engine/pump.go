@@ -114,7 +114,7 @@ func (c *Conn) pump(now time.Duration) {
 	if c.closing.err != nil || len(c.flows) == 0 {
 		return
 	}
-	if c.fall.due && c.snd.unsent() > 0 {
+	if c.fall.due && (c.snd.unsent() > 0 || c.fin.queued) {
 		c.fallBack(now, c.fall.reason)
 		return
 	}

@@ -136,7 +136,13 @@ func (c *Conn) ackValue(now time.Duration) Ack {
 		return Ack{}
 	}
 	next := c.rcv.ackNext()
-	return Ack{Valid: true, DataAck: next, Window: c.rcv.win.advertise(next, c.rcv.q.buffered())}
+	a := Ack{Valid: true, DataAck: next, Window: c.rcv.win.advertise(next, c.rcv.q.buffered())}
+	if c.fall.found() && !c.rcv.finSeen {
+		// What TCP has yet to bring it brings. Where there are more or fewer bytes than the peer has sent, our count would be
+		// no DATA_ACK to it, or one that makes it send data again, which would arrive twice.
+		a.DataAck = c.fall.declared
+	}
+	return a
 }
 
 // Advertise is the DATA_ACK and the window as they stand, for a carrier whose every segment has room for

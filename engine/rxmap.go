@@ -128,6 +128,12 @@ func (r *rxMappings) end() uint64 {
 	return r.pos
 }
 
+// declared is the data sequence number at which the known mappings end.
+func (r *rxMappings) declared() uint64 {
+	m := r.maps.At(r.maps.Len() - 1)
+	return m.dsn + uint64(m.n)
+}
+
 // search is the index of the first mapping that ends beyond off.
 func (r *rxMappings) search(off uint64) int {
 	if off >= r.end() {
@@ -294,6 +300,15 @@ func (r *rxMappings) sumHeld(n int) uint16 {
 		n -= len(b)
 	}
 	return sumKey(s.fold())
+}
+
+// short says whether a checksum waits for the rest of its mapping, and for which.
+func (r *rxMappings) short() (dsn uint64, ok bool) {
+	if !r.checksum || r.infinite || r.corrupt || r.cleared || r.held.bytes == 0 || r.maps.Len() == 0 {
+		return 0, false
+	}
+	m := r.maps.At(0)
+	return m.dsn, m.off == r.pos && r.held.bytes < m.n
 }
 
 // advance passes n bytes of the first mapping.

@@ -256,12 +256,25 @@ func (c *Conn) checkData(now time.Duration) {
 		t.arm(t.data)
 		return
 	}
-	head.overdue = true
-	c.sent.setLost(0, true)
-	c.blame(now, head)
-	t.backoff++
+	if !c.underWay(now, head) {
+		head.overdue = true
+		c.sent.setLost(0, true)
+		c.blame(now, head)
+		t.backoff++
+	}
 	t.data = now + c.dataTimeout()
 	t.arm(t.data)
+}
+
+// underWay says whether the only subflow that there has been has yet to deliver g, which its TCP sends again itself: a copy
+// would come behind it.
+func (c *Conn) underWay(now time.Duration, g *segment) bool {
+	if len(c.flows) != 1 || !c.alone(c.flows[0]) || c.fall.twice {
+		return false
+	}
+	s := c.flows[0]
+	c.observe(now, s)
+	return s.stats.InFlight > 0 && s.stats.Acked < int64(g.dsn-c.snd.first)+int64(g.n)
 }
 
 // acknowledged takes note of a DATA_ACK that moved.

@@ -21,7 +21,11 @@ import (
 // strangers are the addresses that a flood comes from: those for benchmarks (RFC 2544), which no host has.
 var strangers = netip.MustParsePrefix("198.18.0.0/15")
 
-// flooder sends SYNs from addresses of strangers, half of them with MP_CAPABLE, as many and for as long as its job says.
+// salvo is how many SYNs a flooder sends before it looks at the time again: it may not manage the rate that it is asked for.
+const salvo = 1000
+
+// flooder sends SYNs from addresses of strangers, as many and for as long as its job says. Half of them have MP_CAPABLE, or, if there
+// is a token, all MP_JOIN, every tenth with that token and the others with one that is made up.
 func (a *actor) flooder() error {
 	pc, err := net.ListenPacket("ip4:tcp", "0.0.0.0")
 	if err != nil {
@@ -37,14 +41,21 @@ func (a *actor) flooder() error {
 	began := time.Now()
 	var begun sync.Once
 	for sent := int64(0); time.Since(began) < a.Job.For; {
-		for ; float64(sent) < time.Since(began).Seconds()*float64(a.Job.Rate); sent++ {
+		for n := 0; n < salvo && float64(sent) < time.Since(began).Seconds()*float64(a.Job.Rate); n, sent = n+1, sent+1 {
 			from := first
 			from[1], from[2], from[3] = first[1]|byte(rand.IntN(2)), byte(rand.IntN(256)), byte(rand.IntN(256))
 			s := packet.Segment{
 				Src: netip.AddrPortFrom(netip.AddrFrom4(from), uint16(1024+rand.IntN(60000))), Dst: to,
 				Seq: rand.Uint32(), Flags: packet.SYN, Window: 64000, Options: []byte{2, 4, 5, 180},
 			}
-			if sent%2 == 0 {
+			switch {
+			case a.Token != 0:
+				j := options.MPJoin{Form: options.JoinSyn, AddrID: uint8(sent), Token: rand.Uint32(), Nonce: rand.Uint32()}
+				if sent%10 == 0 {
+					j.Token = a.Token
+				}
+				s.Options = j.Append(s.Options)
+			case sent%2 == 0:
 				s.Options = options.MPCapable{Version: 1, Flags: options.FlagH}.Append(s.Options)
 			}
 			b, err := s.Append(nil, packet.FullChecksum)
@@ -115,4 +126,41 @@ func TestNamespaceWireSYNFlood(t *testing.T) {
 		}
 	}
 	require.Equal(t, []extapi.Carrier{extapi.CarrierWire, extapi.CarrierWire, extapi.CarrierTCP}, carriers)
+}
+
+// Joins from nobody, with tokens that are made up and with that of a connection: it goes on, memory stays where it is, and the
+// counters say what became of them.
+func TestNamespaceWireJoinFlood(t *testing.T) {
+	needKernelMPTCP(t)
+	const rate = 100_000 // as many of them as the machine manages
+	l := crossing(t, []leg{{}}, []leg{{}})
+	l.do("r", fmt.Sprintf("ip route add blackhole %v", strangers))
+	l.feed("r", "nft -f -", fmt.Sprintf(`table inet flood {
+		chain f { type filter hook prerouting priority -10; iifname rs1 ip daddr %v counter comment "answers"; }
+	}`, strangers))
+	addr := at(serverIP(1))
+	server := l.serve("s", wireOrder)
+	client := l.dial(order{Stack: "net"}.with(addr, job{Down: true, Up: true, Bytes: 4 * mib, Rate: mib}))
+	server.wait(5*time.Second, "accepted")
+	token := server.state().Info.Token
+	require.NotZero(t, token)
+	before := server.ask("usage").Usage
+	flood := l.start("c", order{Role: "flooder", Addr: addr, Token: token, Job: job{Rate: rate, For: 3 * time.Second}})
+	flood.wait(5*time.Second, "flooding")
+	time.Sleep(2 * time.Second)
+	during := server.ask("usage").Usage
+	counted := server.state().Counters.MPTCP
+	got := client.wait(20*time.Second, "done")
+	flood.wait(10*time.Second, "flooded")
+
+	t.Logf("%d joins, %d with no token, %d rejected, %d answers; heap %d to %d KiB, longest gap %v", counted.MPJoinSynRx, counted.MPJoinNoTokenFound,
+		counted.MPJoinRejected, l.count("answers"), before.Heap/kib, during.Heap/kib, got.Received.Gap)
+	require.EqualValues(t, 4*mib, got.Received.Bytes)
+	require.Less(t, got.Received.Gap, time.Second)
+	require.Greater(t, counted.MPJoinSynRx, uint64(10_000))
+	require.Greater(t, counted.MPJoinNoTokenFound, counted.MPJoinSynRx/2)
+	require.Positive(t, counted.MPJoinRejected, "the connection bounds those that know its token")
+	require.Less(t, during.Heap, before.Heap+16*mib)
+	require.Less(t, l.count("answers"), 10_000, "RSTs are 1,000 a second at most")
+	l.requireNoResets("s")
 }

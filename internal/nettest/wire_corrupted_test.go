@@ -80,6 +80,26 @@ func damaged(path *valve, d onpath.Dir, paths int) scenario {
 	}}
 }
 
+// edited is a gateway that changes lengths on the only path, while one end sends: the connection goes on as TCP, and ends.
+func edited(path *valve, with string, down bool) scenario {
+	return scenario{fmt.Sprintf("edited to %q, down %v", with, down), func(t *testing.T, s *stage) {
+		s.sums = true
+		// Hold: a Linux that has sent a DATA_FIN before does not take the FIN for the end.
+		j := job{Up: !down, Down: down, For: time.Minute, Rate: trickle.Rate, Damaged: true, Hold: true}
+		server, client := s.ends("c1")
+		p := s.connect(server, client, serverIP(1), j)
+		s.flowing(down, "c1")
+		s.put(path, &onpath.ALG{Old: []byte("MP"), New: []byte(with)})
+		s.our(p).event(5*time.Second, "conn_fell_back", func(r report) bool { return true })
+		s.flowing(down, "c1")
+		p.client.say("stop")
+		p.server.say("stop")
+		c, srv := p.client.wait(10*time.Second, "done"), p.server.wait(10*time.Second, "done")
+		require.Positive(t, c.Received.Wrong+srv.Received.Wrong, "the gateway does its work")
+		require.Equal(t, extapi.CarrierTCP, s.our(p).wait(time.Second, "done").Info.Carrier)
+	}}
+}
+
 // requireFailed checks that MP_FAIL went from who has detected the damage.
 func (s *stage) requireFailed(weDetect bool) {
 	s.t.Helper()
@@ -103,6 +123,9 @@ func TestNamespaceWireCorrupted(t *testing.T) {
 				for _, d := range []onpath.Dir{onpath.Forward, onpath.Back} {
 					list = append(list, damaged(paths[0], d, n))
 				}
+			}
+			for _, down := range []bool{false, true} {
+				list = append(list, edited(paths[0], "three", down), edited(paths[0], "-", down))
 			}
 			s.scenes(t, list, reset, infinite)
 		})

@@ -182,8 +182,9 @@ func encounters(v *[2]*valve, ours string) []scenario {
 	var list []scenario
 	early := passes(v, "M15 acknowledged early", of("early-ack"))
 	if ours == "s" { // Linux takes an ACK without a DATA_ACK, which is the proxy's, for the end of Multipath TCP
-		list = append(list, turns(v, "M9 bad length behind SYNs", stripped, third, of("bad-option=nosyn")))
 		early = turns(v, "M15 acknowledged early", stripped, stripped, of("early-ack"))
+	} else { // Linux as a client goes on with options that nobody answers
+		list = append(list, turns(v, "M4 all but SYNs with the option gets lost", stripped, third, of("drop-mptcp=nosyn")))
 	}
 	return append(list,
 		early,
@@ -191,6 +192,7 @@ func encounters(v *[2]*valve, ours string) []scenario {
 		turns(v, "M8 stripped towards the client", stripped, stripped, of("back:strip=nosyn")),
 		turns(v, "M9 NOPs in SYNs", peer, peer, of("blank=syn")),
 		turns(v, "M9 bad length in SYNs", peer, peer, of("bad-option=syn")),
+		turns(v, "M9 bad length behind SYNs", stripped, third, of("bad-option=nosyn")),
 		turns(v, "M9 end of options behind SYNs", stripped, third, endOfOptions),
 		turns(v, "M16 proxy that ends TCP", stripped, third, of("split-proxy")),
 		turns(v, "M25 SYN proxy", peer, peer, of("syn-proxy")),

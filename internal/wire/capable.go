@@ -105,8 +105,24 @@ func (f *Flow) sendsCapable(off uint64) bool {
 
 // appendThird appends MP_CAPABLE to a segment without data.
 func (f *Flow) appendThird(dst []byte, budget int) []byte {
-	f.hs.third = true
+	if f.hs.thirds++; f.hs.thirds > maxUnheeded {
+		f.hs.muted = true // the server has asked for it that often
+		return dst
+	}
 	return fit(dst, f.hs.capable.Ack(), budget)
+}
+
+// maxUnheeded is how often the third message, or the first data with what follows it, leaves with options.
+const maxUnheeded = 3
+
+// unheeded takes note of the n-th timeout in a row. Some paths let SYNs with our options pass and nothing else that has any: a
+// box loses what it does not know, or damages it, and Linux 6.18 drops a segment whose option is longer than its header.
+// What has been said of the SYN holds here too: without options the server falls back, whose acknowledgement
+// without a DATA_ACK then ends Multipath TCP. Until it comes nothing is decided, for the path may just have been away.
+func (f *Flow) unheeded(n int) {
+	if h := &f.hs; h.role == roleCapable && h.client && h.multipath() && !h.confirmed && n >= maxUnheeded {
+		h.muted = true
+	}
 }
 
 // appendCapableData appends MP_CAPABLE with the first mapping.
@@ -118,6 +134,6 @@ func (f *Flow) appendCapableData(dst []byte, m *txMapping, budget int) []byte {
 // HMAC needs it.
 func (f *Flow) confirm() {
 	if h := &f.hs; h.role == roleCapable && h.client && (f.got.hasDSS && f.got.dss.HasAck || f.got.addAddr()) {
-		h.confirmed = true
+		h.confirmed, h.muted = true, false
 	}
 }

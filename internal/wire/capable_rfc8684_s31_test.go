@@ -203,3 +203,59 @@ func TestStatelessTokenIsTaken(t *testing.T) {
 		}
 	}
 }
+
+// "work around middleboxes that may drop packets with unknown options" (RFC 8684 section 3.1): a path that takes SYNs with the
+// option and nothing else that has one. The table of middleboxes has the outcome.
+func TestOptionsThatNothingAnswersAreLeftOut(t *testing.T) {
+	for _, speaks := range []bool{true, false} {
+		w, r := one(t, 21)
+		var with, without int
+		r.box = func(up bool, s packet.Segment) []packet.Segment {
+			var o received
+
+			switch o.parse(s.Options); {
+			case !up || s.Flags.Has(packet.SYN):
+				return pass(s)
+			case o.any():
+				with++
+				require.Zero(t, without, "nobody goes back")
+				return nil
+			}
+			without++
+			return pass(s)
+		}
+		if speaks {
+			w.client.out = pattern(1000)
+		} else {
+			w.server.out = pattern(1000)
+		}
+		w.client.fin, w.server.fin = speaks, true
+		w.dial()
+		require.True(t, w.run(10*time.Second, func() bool { return w.client.in.Len()+w.server.in.Len() == 1000 }))
+		require.Positive(t, with)
+		require.Less(t, w.now, 8*time.Second, "three timeouts of data, or of the server's SYN/ACK")
+		require.Equal(t, extapi.FallbackThirdAck, w.server.eng.Info().Fallback)
+		require.True(t, w.run(w.now+time.Second, func() bool { return w.client.eng.Info().Fallback == extapi.FallbackStripped }))
+	}
+}
+
+// A path that was only away for a while decides nothing: the server, which has the first data, answers with options, and the
+// connection stays multipath.
+func TestAnOutageTakesNoOptionsAway(t *testing.T) {
+	w, r := one(t, 22)
+	back, bare := 3*time.Second, 0
+	r.box = func(up bool, s packet.Segment) []packet.Segment {
+		var o received
+		if o.parse(s.Options); up && !o.any() {
+			bare++
+		}
+		if !up && !s.Flags.Has(packet.SYN) && w.now < back {
+			return nil
+		}
+		return pass(s)
+	}
+	w.exchange(100<<10, 100<<10, time.Minute)
+	require.Positive(t, bare, "it was long enough")
+	require.Equal(t, extapi.FallbackNone, w.client.eng.Info().Fallback)
+	require.Equal(t, extapi.FallbackNone, w.server.eng.Info().Fallback)
+}

@@ -56,7 +56,7 @@ func (e *extension) Append(now time.Duration, o *tcp.Outgoing, dst []byte, budge
 		return f.appendOpening(o, dst, budget)
 	case o.Kind == tcp.KindRST:
 		return f.appendReset(dst, budget)
-	case !f.hs.multipath() || f.detached && !f.told.Valid:
+	case !f.hs.multipath() || f.hs.muted || f.detached && !f.told.Valid:
 		return dst
 	case f.fc.waiting:
 		return f.fitted(dst, f.fc.option, budget, mib.MPFastcloseTx)
@@ -116,7 +116,7 @@ func (f *Flow) appendPure(now time.Duration, o *tcp.Outgoing, dst []byte, budget
 	if f.eng != nil && f.eng.FellBack() {
 		return f.sig.append(now, dst, budget, lone) // MP_FAIL, if it has to be said
 	}
-	if f.sendsCapable(o.Off) && !(f.fin.set && f.hs.third) {
+	if f.sendsCapable(o.Off) && !(f.fin.set && f.hs.thirds > 0) {
 		dst = f.appendThird(dst, budget)
 		return f.sig.append(now, dst, budget-(len(dst)-from), lone)
 	}
@@ -163,11 +163,18 @@ func (e *extension) Handle(now time.Duration, in *tcp.Incoming) bool {
 		f.in.put(item{kind: itemSignal, signal: f.got.fast})
 	}
 	f.lookForStripping(in)
-	if f.probing && (f.got.hasDSS || !f.hs.multipath()) {
-		f.probing = false
+	if f.probe.open && (f.got.hasDSS || !f.hs.multipath()) {
+		f.probe.open = false
 		f.in.put(item{kind: itemProgress})
 	}
 	return true
+}
+
+// Asked implements tcp.Extension.
+func (e *extension) Asked(time.Duration) {
+	if f := (*Flow)(e); f.eng != nil && !f.in.full() {
+		f.in.put(item{kind: itemAsked})
+	}
 }
 
 // takeDSS takes the DSS of a segment, and the window, which counts only where there is a DATA_ACK: "an
@@ -206,7 +213,7 @@ func (f *Flow) takeSignals() {
 }
 
 // maxNaked is how many data segments without options it takes: a box that cuts segments may leave them on
-// one piece alone.
+// one piece alone. Where ours left without any, it takes one.
 const maxNaked = 4
 
 // lookForStripping notices a path that takes our options away: "If, however, an ACK is received for data
@@ -224,7 +231,7 @@ func (f *Flow) lookForStripping(in *tcp.Incoming) {
 	if !f.dataSent || f.dataAck || in.Ack <= 1 || f.got.any() {
 		return
 	}
-	if f.naked++; in.Len == 0 || f.naked >= maxNaked {
+	if f.naked++; in.Len == 0 || f.naked >= maxNaked || f.hs.muted {
 		f.dataAck = true // once is enough
 		f.in.put(item{kind: itemPlain})
 	}

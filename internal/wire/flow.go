@@ -34,12 +34,12 @@ type Flow struct {
 	cc  congestionState
 
 	detached bool
-	told     engine.Ack    // once detached: the DATA_ACK that TIME-WAIT answers with; not valid after a fallback
-	peerAck  uint64        // the peer's DATA_ACK, promoted to 64 bits
-	dataSent bool          // payload has left
-	dataAck  bool          // payload of ours was acknowledged together with a DATA_ACK: DSS options pass
-	naked    int           // data segments that acknowledged payload without it
-	probing  bool          // Probe waits for its answer
+	told     engine.Ack // once detached: the DATA_ACK that TIME-WAIT answers with; not valid after a fallback
+	peerAck  uint64     // the peer's DATA_ACK, promoted to 64 bits
+	dataSent bool       // payload has left
+	dataAck  bool       // payload of ours was acknowledged together with a DATA_ACK: DSS options pass
+	naked    int        // data segments that acknowledged payload without it
+	probe    probe
 	progress time.Duration // when the peer was last heard of
 	acked    int64         // bytes that its TCP has acknowledged
 }
@@ -203,7 +203,7 @@ func (f *Flow) HandleICMP(now time.Duration, e *packet.ICMPError) {
 // Next is when HandleTimeout is due; false: never.
 func (f *Flow) Next() (at time.Duration, ok bool) {
 	at, ok = f.c.Next()
-	for _, d := range [...]time.Duration{f.hs.again, f.sig.again, f.fc.again} {
+	for _, d := range [...]time.Duration{f.hs.again, f.sig.again, f.fc.again, f.probe.again} {
 		if d != 0 && (!ok || d < at) {
 			at, ok = d, true
 		}
@@ -216,6 +216,7 @@ func (f *Flow) HandleTimeout(now time.Duration) {
 	f.c.HandleTimeout(now)
 	f.joinTimeout(now)
 	f.signalTimeout(now)
+	f.probeTimeout(now)
 	f.fastcloseTimeout(now)
 	f.after(now)
 }
@@ -319,10 +320,36 @@ func (f *Flow) Ack(now time.Duration, a engine.Ack) {
 	}
 }
 
-// Probe asks for a sign of life with a TCP keep-alive.
+// probe is a question to the peer.
+type probe struct {
+	open  bool          // it has no answer yet
+	next  time.Duration // when another may leave
+	again time.Duration // when another is to leave, if there is no answer by then; 0: none is
+}
+
+// probePace is the time between two keep-alives: Linux answers one of them in 500 ms, and drops the others. The rest is for jitter.
+const probePace = 600 * time.Millisecond
+
+// Probe asks for a sign of life with a TCP keep-alive: Multipath TCP has no option that must be answered. Soon after another
+// one it waits for its turn, and does not leave when the peer is heard meanwhile.
 func (f *Flow) Probe(now time.Duration) {
-	f.probing = true
+	p := &f.probe
+	p.open = true
+	if now < p.next {
+		p.again = p.next
+		return
+	}
+	p.next, p.again = now+probePace, 0
 	f.c.KeepAlive(now)
+}
+
+// probeTimeout sends the probe that has waited.
+func (f *Flow) probeTimeout(now time.Duration) {
+	if p := &f.probe; p.again != 0 && now >= p.again {
+		if p.again = 0; p.open {
+			f.Probe(now)
+		}
+	}
 }
 
 // Limit caps the bytes in flight; 0 lifts the cap.
@@ -347,7 +374,7 @@ func (f *Flow) Abort(now time.Duration, r engine.ResetReason) {
 		return
 	}
 	f.rst.aborted, f.rst.reason = true, r
-	f.fc.waiting, f.fc.again, f.hs.again, f.sig.again = false, 0, 0, 0
+	f.fc.waiting, f.fc.again, f.hs.again, f.sig.again, f.probe.again = false, 0, 0, 0, 0
 	f.in.drop()
 	f.tx.drop()
 	f.c.Abort(now)

@@ -37,8 +37,9 @@ type handshake struct {
 	bareSYN   bool                  // a SYN without the option has left
 	crossed   bool                  // simultaneous open: the peer's SYN came instead of a SYN/ACK
 	puzzled   int                   // third messages that made no sense and were dropped
-	third     bool                  // our third message has left
+	thirds    int                   // how often our third message has left without data
 	confirmed bool                  // client: the peer has our third message
+	muted     bool                  // client: no option leaves, since nothing that has one is answered
 	again     time.Duration         // client, roleJoin: when the third message leaves again; 0: not
 	tries     int                   // how often it has
 

@@ -31,6 +31,7 @@ const (
 	itemBare
 	itemOpen // the fourth message of a join
 	itemProgress
+	itemAsked
 	itemData
 	itemFIN
 )
@@ -124,6 +125,8 @@ func (f *Flow) tell(now time.Duration, i *item) {
 		f.eng.HandleEstablished(now, f.id)
 	case itemProgress:
 		f.eng.HandleProgress(now, f.id)
+	case itemAsked:
+		f.eng.HandleAsked(now, f.id)
 	case itemData:
 		f.eng.HandleBytes(now, f.id, i.data)
 	case itemFIN:
@@ -167,12 +170,16 @@ func (h *handler) Acked(now time.Duration, off uint64) {
 func (h *handler) Room(now time.Duration) { (*Flow)(h).in.room = true }
 
 // Stuck implements tcp.Handler.
-func (h *handler) Stuck(now time.Duration, n int) { (*Flow)(h).in.stuck = true }
+func (h *handler) Stuck(now time.Duration, n int) {
+	f := (*Flow)(h)
+	f.unheeded(n)
+	f.in.stuck = true
+}
 
 // Closed implements tcp.Handler.
 func (h *handler) Closed(now time.Duration, err error) {
 	f := (*Flow)(h)
-	f.hs.again, f.sig.again, f.fc.again = 0, 0, 0
+	f.hs.again, f.sig.again, f.fc.again, f.probe.again = 0, 0, 0, 0
 	f.fc.waiting = false
 	f.tx.drop()
 	if !f.hs.settled {

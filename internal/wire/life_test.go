@@ -292,3 +292,29 @@ func TestStatelessServerWithPlainClient(t *testing.T) {
 	w.exchange(100<<10, 100<<10, time.Minute)
 	require.NotEqual(t, extapi.FallbackNone, w.server.eng.Info().Fallback)
 }
+
+// Questions leave at a pace at which Linux answers them, however often the engine asks, and none that has been answered already.
+func TestProbesHaveAPace(t *testing.T) {
+	s := newScript(t, false)
+	f := s.open()
+	flow := s.us.flows[0].Flow
+	ask := func(d time.Duration) int {
+		f.out = nil
+		for end := s.w.now + d; s.w.now < end; {
+			flow.Probe(s.w.now)
+			s.us.turn()
+			s.wait(25 * time.Millisecond)
+		}
+		return len(f.out)
+	}
+	require.Equal(t, 4, ask(1900*time.Millisecond), "at once, and every 600 ms")
+	s.wait(time.Second)
+	require.Equal(t, 5, len(f.out), "the last one in its turn")
+	flow.Probe(s.w.now)
+	flow.Probe(s.w.now)
+	s.us.turn()
+	f.out = nil
+	f.acks(s.ack(0))
+	s.wait(time.Minute)
+	require.Empty(t, f.out, "the peer has been heard")
+}

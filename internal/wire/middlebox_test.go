@@ -60,51 +60,6 @@ func strip(match func(up bool, s packet.Segment) bool) box {
 	}
 }
 
-// The rows of the table of middleboxes that strip options on the first subflow: nothing is lost, both ends
-// are plain TCP at the end, and nobody goes back.
-func TestOptionsStripped(t *testing.T) {
-	for _, tt := range []struct {
-		name           string
-		box            box
-		client, server extapi.FallbackReason
-	}{
-		{"M1 SYN", strip(func(up bool, s packet.Segment) bool { return kind(s) == "SYN" }),
-			extapi.FallbackPeer, extapi.FallbackPeer},
-		{"M2 SYN/ACK", strip(func(up bool, s packet.Segment) bool { return kind(s) == "SYN/ACK" }),
-			extapi.FallbackPeer, extapi.FallbackThirdAck},
-		{"M3 everything of the client but the SYN", strip(func(up bool, s packet.Segment) bool { return up && kind(s) != "SYN" }),
-			extapi.FallbackStripped, extapi.FallbackThirdAck},
-		{"M6 everything but the SYNs", strip(func(up bool, s packet.Segment) bool { return kind(s) != "SYN" && kind(s) != "SYN/ACK" }),
-			extapi.FallbackStripped, extapi.FallbackThirdAck},
-		{"M8 everything of the server but the SYN/ACK", strip(func(up bool, s packet.Segment) bool { return !up && kind(s) != "SYN/ACK" }),
-			extapi.FallbackStripped, extapi.FallbackInfiniteMap},
-	} {
-		for _, speaks := range []string{"client", "server", "both"} {
-			t.Run(tt.name+"/"+speaks, func(t *testing.T) {
-				w, r := one(t, 3)
-				r.box = tt.box
-				up, down := 200<<10, 200<<10
-				if speaks == "client" {
-					down = 0
-				} else if speaks == "server" {
-					up = 0
-				}
-				w.exchange(up, down, time.Minute)
-				require.NotEqual(t, extapi.FallbackNone, w.client.eng.Info().Fallback, "client")
-				require.NotEqual(t, extapi.FallbackNone, w.server.eng.Info().Fallback, "server")
-				if speaks == "client" {
-					require.Equal(t, tt.client.String(), w.client.eng.Info().Fallback.String())
-					require.Equal(t, tt.server.String(), w.server.eng.Info().Fallback.String())
-				}
-				require.Less(t, w.now, 5*time.Second)
-				require.True(t, w.run(w.now+2*time.Minute, w.over))
-				require.NoError(t, w.client.eng.Err())
-				require.NoError(t, w.server.eng.Err())
-			})
-		}
-	}
-}
-
 // M4: every SYN with an unknown option is dropped.
 func TestBlackhole(t *testing.T) {
 	w, r := one(t, 4)
@@ -177,29 +132,6 @@ func TestStrippedMidway(t *testing.T) {
 	}
 }
 
-// M12: initial sequence numbers are rewritten, in both directions.
-func TestSequenceNumbersRewritten(t *testing.T) {
-	w, a, b := two(t, 8)
-	for i, r := range []*route{a, b} {
-		var delta [2]uint32
-		delta[0], delta[1] = 1<<31, 0xdeadbeef*uint32(i+1)
-		r.box = func(up bool, s packet.Segment) []packet.Segment {
-			d, e := delta[0], delta[1]
-			if !up {
-				d, e = e, d
-			}
-			s.Seq += d
-			if s.Flags.Has(packet.ACK) {
-				s.Ack -= e
-			}
-			return pass(moveSACK(s, -e))
-		}
-	}
-	w.exchange(4<<20, 4<<20, time.Minute)
-	require.Equal(t, extapi.FallbackNone, w.client.eng.Info().Fallback)
-	require.Positive(t, w.client.subflows(), "the join passes too")
-}
-
 func (h *host) subflows() int {
 	n := 0
 	for _, e := range h.events {
@@ -208,85 +140,6 @@ func (h *host) subflows() int {
 		}
 	}
 	return n
-}
-
-// moveSACK shifts SACK blocks, as a box does that does its job.
-func moveSACK(s packet.Segment, by uint32) packet.Segment {
-	b := append([]byte(nil), s.Options...)
-	s.Options = b
-	for len(b) > 0 {
-		o, rest, err := options.Next(b)
-		if err != nil || len(o) == 0 {
-			break
-		}
-		if o.Kind() == options.KindSACK {
-			if sack, err := options.ParseSACK(o); err == nil {
-				for i := range sack.Blocks[:sack.N] {
-					sack.Blocks[i].Left += by
-					sack.Blocks[i].Right += by
-				}
-				copy(o, sack.Append(nil))
-			}
-		}
-		b = rest
-	}
-	return s
-}
-
-// M13: segments are cut into pieces, each with all options, or with the options on the first or last alone.
-func TestSegmentsCut(t *testing.T) {
-	for _, keep := range []string{"all", "first", "last"} {
-		t.Run(keep, func(t *testing.T) {
-			w, a, b := two(t, 9)
-			for _, r := range []*route{a, b} {
-				r.box = func(up bool, s packet.Segment) []packet.Segment {
-					s.SegSize = 500
-					l := split(s)
-					for i := range l {
-						if keep == "first" && i > 0 || keep == "last" && i < len(l)-1 {
-							l[i] = without(l[i], all)
-						}
-					}
-					return l
-				}
-			}
-			w.exchange(2<<20, 2<<20, time.Minute)
-			if keep == "last" {
-				return // the first piece of the first data lacks MP_CAPABLE: that is a fallback
-			}
-			require.Equal(t, extapi.FallbackNone, w.client.eng.Info().Fallback)
-			require.Equal(t, extapi.FallbackNone, w.server.eng.Info().Fallback)
-		})
-	}
-}
-
-// M14: segments are glued together, and one set of options survives: that of the first.
-func TestSegmentsGlued(t *testing.T) {
-	w, r := one(t, 10)
-	var last [2]*packet.Segment
-	r.box = func(up bool, s packet.Segment) []packet.Segment {
-		i := 0
-		if up {
-			i = 1
-		}
-		held := last[i]
-		switch {
-		case held == nil && len(s.Payload) > 1000:
-			last[i] = &s
-			return nil
-		case held == nil:
-			return pass(s)
-		}
-		last[i] = nil
-		if held.Seq+uint32(len(held.Payload)) == s.Seq && len(s.Payload) > 0 {
-			held.Payload = append(held.Payload, s.Payload...)
-			held.Flags |= s.Flags
-			held.Ack = s.Ack
-			return pass(*held)
-		}
-		return []packet.Segment{*held, s}
-	}
-	w.exchange(1<<20, 1<<20, 2*time.Minute)
 }
 
 // M17: a box changes the payload and keeps its length.
@@ -384,38 +237,6 @@ func TestRetransmissionsNeverDiffer(t *testing.T) {
 			}
 		}
 	}
-}
-
-// M23: timestamps, SACK and window scale are stripped on one path, so that the room for options differs.
-func TestTCPOptionsStrippedOnOnePath(t *testing.T) {
-	w, _, b := two(t, 13)
-	b.box = func(up bool, s packet.Segment) []packet.Segment {
-		if up && s.Flags.Has(packet.SYN) {
-			o := append([]byte(nil), s.Options...)
-			for i := 4; i < 20 && i < len(o); i++ { // MSS stays, and what comes behind the 20 bytes of TCP's own
-				o[i] = options.KindNOP
-			}
-			s.Options = o
-		}
-		return pass(s)
-	}
-	w.exchange(3<<20, 3<<20, time.Minute)
-	require.Equal(t, 1, w.client.subflows())
-}
-
-// M27: packets come twice, late, and out of order.
-func TestReorderedAndDuplicated(t *testing.T) {
-	w, a, b := two(t, 14)
-	for _, r := range []*route{a, b} {
-		r.reorder = 0.1
-		r.box = func(up bool, s packet.Segment) []packet.Segment {
-			if w.rng.Float64() < 0.05 {
-				return []packet.Segment{s, s}
-			}
-			return pass(s)
-		}
-	}
-	w.exchange(4<<20, 4<<20, time.Minute)
 }
 
 // M34: a load balancer sends joins elsewhere: the token is unknown there.

@@ -27,6 +27,12 @@ var (
 	noRST   = onpath.Flagged(0, packet.RST)
 )
 
+// lastOptions merges segments, with the options of the last: MP_CAPABLE of the first data gives way to a DSS, and where a mapping
+// ends in between the bytes before that are without one.
+func lastOptions(*world) onpath.Element {
+	return &onpath.Coalesce{Bytes: 8000, Wait: 2 * time.Millisecond, KeepLast: true}
+}
+
 // What a middlebox takes off, or damages, in the options of Multipath TCP.
 var optionBoxes = []passage{
 	named("M1 SYN", plain(peer, peer), "strip=syn"),
@@ -37,6 +43,7 @@ var optionBoxes = []passage{
 	}),
 	made("M3 all but the third ACK", plain(vanished, vanished), strips(onpath.And(onward, onpath.NoSYN, onpath.From(2)))),
 	named("M4 SYNs get lost", plain(extapi.FallbackBlackhole, peer), "drop-mptcp=syn"),
+	named("M4 all but SYNs with the option gets lost", plain(vanished, third), "drop-mptcp=nosyn"),
 	named("M5 joins' SYNs get lost", refused, "drop-join"),
 	named("M5 joins' SYNs", refused, "strip=syn"),
 	named("M5 joins' SYN/ACKs", refused, "strip=synack"),
@@ -57,6 +64,8 @@ var optionBoxes = []passage{
 	named("M9 bad length behind SYNs", plain(vanished, third), "bad-option=nosyn"),
 	named("M9 twice", multipath, "twice=nosyn"),
 	named("M9 bad length, of the join", refused, "bad-option=all"),
+	made("M14 merged, options of the last, mappings for themselves", plain(vanished, third), lastOptions).configured(withChecksums),
+	made("M14 merged, options of the last, of the join", lost, lastOptions).configured(withChecksums),
 	named("M16 proxy that ends TCP", plain(vanished, third), "split-proxy"),
 	named("M16 proxy that ends TCP, second path", refused, "split-proxy"),
 	named("M25 SYN proxy", plain(peer, peer), "syn-proxy"),
@@ -93,9 +102,7 @@ var tcpBoxes = []passage{
 	named("M13 pieces", used, "split=500"),
 	named("M13 pieces, options on the first", used, "split-first=500"),
 	named("M14 merged", used, "coalesce=8000").configured(withSuperSegments),
-	made("M14 merged, options of the last", used, func(*world) onpath.Element {
-		return &onpath.Coalesce{Bytes: 8000, Wait: 2 * time.Millisecond, KeepLast: true}
-	}).configured(withSuperSegments),
+	made("M14 merged, options of the last", used, lastOptions).configured(withSuperSegments),
 	named("M15 acknowledged early", used, "early-ack"),
 	made("M19 no holes", used, func(*world) onpath.Element { return &onpath.NoHoles{} }, loses(0.001)),
 	made("M20 normalizer", used, func(*world) onpath.Element { return &onpath.Normalizer{} }, loses(0.01)),
@@ -160,6 +167,7 @@ var pathBoxes = []passage{
 		w.after(300*time.Millisecond, n.Rebind)
 		return n
 	}),
+	made("M13 pieces, options on the last", used, func(*world) onpath.Element { return onpath.Split(500, onpath.LastPiece) }),
 	made("M15 proxy that dies", used, func(w *world) onpath.Element {
 		e := &onpath.EarlyAck{}
 		w.after(300*time.Millisecond, e.Die)

@@ -180,6 +180,7 @@ func (noExtension) Append(_ time.Duration, _ *Outgoing, dst []byte, _ int) []byt
 func (noExtension) Limit(_ uint64, n int) int                                     { return n }
 func (noExtension) Reserve(uint64) int                                            { return 0 }
 func (noExtension) Handle(time.Duration, *Incoming) bool                          { return true }
+func (noExtension) Asked(time.Duration)                                           {}
 func (noExtension) Window(time.Duration) int64                                    { return -1 }
 
 // consult shows the segment to the extension.

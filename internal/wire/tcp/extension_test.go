@@ -1,6 +1,7 @@
 package tcp
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -66,6 +67,8 @@ func (x *tagger) Handle(_ time.Duration, in *Incoming) bool {
 	return x.refuse == nil || !x.refuse(in)
 }
 
+func (x *tagger) Asked(time.Duration) {}
+
 func (x *tagger) Window(time.Duration) int64 { return x.window }
 
 func TestExtensionTagsEverySegment(t *testing.T) {
@@ -110,4 +113,35 @@ func TestExtensionRefusesASegmentAsIfItHadBeenLost(t *testing.T) {
 	w.ends[0].cfg.Extension, w.ends[1].cfg.Extension = newTagger(t), x
 	w.exchange(200_000, 1000, time.Minute)
 	require.Positive(t, w.ends[0].c.Stats().SegsRetrans)
+}
+
+// asked counts.
+type asked struct {
+	noExtension
+	n      int
+	window int64
+}
+
+func (x *asked) Asked(time.Duration)        { x.n++ }
+func (x *asked) Window(time.Duration) int64 { return x.window }
+
+// A keep-alive shows that the peer has nothing more to send; the probe of a closed window does not.
+func TestExtensionIsAsked(t *testing.T) {
+	x := &asked{window: 5000}
+	s := dialed(t, "mss=1460", func(c *Config) { c.Extension = x })
+	s.peer("A seq=1 len=1000 ack=1")
+	s.peer("A seq=1000 ack=1")
+	require.Equal(t, 1, x.n)
+	s.peer("A seq=500 ack=1")
+	s.peer("A seq=1001 ack=1")
+	s.peer("A seq=1000 len=1 ack=1")
+	s.peer("R seq=1000")
+	require.Equal(t, 1, x.n, "these ask for nothing")
+	x.window = 0
+	for at := 1001; at < 65001; at += 1000 { // what the window of the SYN took
+		s.peer(fmt.Sprintf("A seq=%d len=1000 ack=1", at))
+	}
+	s.peer("A seq=65001 len=535 ack=1")
+	s.peer("A seq=65535 ack=1")
+	require.Equal(t, 1, x.n, "the window is closed")
 }

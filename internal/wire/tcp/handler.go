@@ -102,6 +102,9 @@ type Extension interface {
 	// Handle sees every acceptable segment (in the window, its ACK valid) before its ACK counts and its
 	// payload is delivered, those out of order too. False: it is dropped whole, not even its ACK counts.
 	Handle(now time.Duration, in *Incoming) bool
+	// Asked tells of a segment without payload that repeats the last sequence number while the window is open: a keep-alive. Who
+	// sends one has nothing else to send, and nothing outstanding.
+	Asked(now time.Duration)
 	// Window is the receive window to announce, in bytes; -1: TCP's own.
 	Window(now time.Duration) int64
 }

@@ -172,7 +172,8 @@ const base = 1280
 
 // suspectMTU steps down when full segments vanish: a second timeout in a row may mean that somebody on the
 // way drops what is too large and says nothing, and so may the first where none has ever arrived. It steps
-// far, since each step costs a timeout twice as long; the search finds back.
+// far, since each step costs a timeout twice as long; the search finds back. A packet that is not full counts by its
+// own size, for it may be too large as well.
 func (c *Conn) suspectMTU(now time.Duration, timeouts int) {
 	m := &c.mtu
 	if m.claimed > 0 && m.claimed < m.current {
@@ -181,18 +182,21 @@ func (c *Conn) suspectMTU(now time.Duration, timeouts int) {
 		c.timers.set(timerRaiseMTU, now+raiseAfter)
 		return
 	}
+	size := m.current // of the packet that goes again and again
 	enough := 2
-	if m.passed == 0 {
+	if short := c.snd.payload(c) - int(c.snd.nxt-c.snd.una); short > 0 {
+		size -= short
+	} else if m.passed == 0 {
 		enough = 1
 	}
-	if m.off || timeouts < enough || m.current <= m.least || int(c.snd.nxt-c.snd.una) < c.snd.payload(c) {
+	if m.off || timeouts < enough || size <= m.least {
 		return
 	}
-	size := m.least
-	if m.current > base {
-		size = base
+	if size > base {
+		c.setMTU(base)
+	} else {
+		c.setMTU(m.least)
 	}
-	c.setMTU(size)
 	m.wanted, m.out = 0, 0
 	c.timers.set(timerRaiseMTU, now+recoverAfter)
 }

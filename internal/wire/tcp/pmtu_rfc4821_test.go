@@ -191,3 +191,51 @@ func TestTheFirstFlightVanishes(t *testing.T) {
 		}
 	}
 }
+
+// A packet need not be full to be too large: "excessive loss of data sent with a specific packet size"
+// (RFC 8899 section 4.3) may be of any size, and RFC 4821 section 7.7 takes every "full-stop timeout" for a black hole. Less than
+// MIN_PLPMTU (here 552) is never tried.
+func TestShortPacketsVanishToo(t *testing.T) {
+	for n, want := range map[int][]int{
+		1400: {1400, 1240, 512, 512}, // more than the base
+		900:  {900, 512, 512, 512},
+		500:  {500, 500, 500, 500}, // no size that is tried is below
+	} {
+		s := dialed(t, "mss=1460 sackok", func(c *Config) { c.NoDelay = true })
+		s.send(n)
+		var sizes []int
+		for range want {
+			s.outs = nil
+			for before := s.c.Stats().Perf.Timeouts; s.c.Stats().Perf.Timeouts == before; {
+				s.after(10 * time.Millisecond)
+			}
+			require.NotEmpty(t, s.outs)
+			sizes = append(sizes, len(s.outs[len(s.outs)-1].Payload))
+		}
+		require.Equal(t, want, sizes, "%d bytes", n)
+	}
+}
+
+// What vanishes on a path that takes less than the base arrives in small pieces, in good time, and a path that takes more again is
+// used as far as it goes.
+func TestBlackholeBelowTheBase(t *testing.T) {
+	for _, bytes := range []int{700, 1000, 1300, 5000} {
+		w := newWorld(t, 1)
+		a, b := w.ends[0], w.ends[1]
+		limit := 600
+		w.links[0].corrupt = blackhole(&limit)
+		a.send = pattern(bytes, 3)
+		want := a.send
+		w.dial()
+		require.True(t, w.run(5*time.Second, func() bool { return len(b.got) == bytes }), "%d of %d", len(b.got), bytes)
+		require.Equal(t, want, b.got)
+		limit = 1500
+		w.run(11*time.Minute, func() bool { return false })
+		a.send = append(a.send, pattern(1_000_000, 4)...)
+		a.fill(w.now)
+		w.flush(0)
+		require.True(t, w.run(time.Minute, func() bool { return len(b.got) == bytes+1_000_000 }))
+		require.Equal(t, 1448, a.c.Stats().Perf.CurMSS)
+		w.finish()
+	}
+}
