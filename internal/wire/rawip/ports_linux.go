@@ -14,6 +14,12 @@ import (
 // and addresses that collide.
 type tuple struct{ local, remote netip.AddrPort }
 
+// toward is what the flows from the ports of one local address to one remote have in common.
+type toward struct {
+	local  netip.Addr
+	remote netip.AddrPort
+}
+
 // held is a local port that is shielded. It lives as long as somebody uses it.
 type held struct {
 	shield
@@ -37,6 +43,7 @@ type ports struct {
 	held    map[netip.AddrPort]*held
 	flows   map[tuple]*flow
 	clients map[netip.Addr][]*held // by local address, in the order in which they were opened
+	busy    map[toward]int         // how many of them have a flow to a remote
 	weak    func()                 // counts weak shields
 }
 
@@ -50,7 +57,7 @@ const keptAddrs = 16
 func newPorts(filter func(v6 bool, spans []span) error, weak func()) *ports {
 	return &ports{
 		filter: filter, weak: weak,
-		held: map[netip.AddrPort]*held{}, flows: map[tuple]*flow{}, clients: map[netip.Addr][]*held{},
+		held: map[netip.AddrPort]*held{}, flows: map[tuple]*flow{}, clients: map[netip.Addr][]*held{}, busy: map[toward]int{},
 	}
 }
 
@@ -258,6 +265,9 @@ func (p *ports) add(h *held, f *flow) error {
 	p.flows[f.tuple] = f
 	f.port = h
 	h.users++
+	if to, ok := f.toward(); ok {
+		p.busy[to]++
+	}
 	return nil
 }
 
@@ -314,12 +324,20 @@ func (p *ports) enter(f *flow, full bool) (done bool, err error) {
 // idlest is the client port at an address that is used least among those without a flow to this remote; nil: there is
 // none. The caller has the lock.
 func (p *ports) idlest(at netip.Addr, remote netip.AddrPort) (best *held) {
+	if p.busy[toward{at, remote}] == len(p.clients[at]) {
+		return nil // with thousands it is not worth while to look at each
+	}
 	for _, h := range p.clients[at] {
 		if (best == nil || h.users < best.users) && p.flows[tuple{h.from(at), remote}] == nil {
 			best = h
 		}
 	}
 	return best
+}
+
+// toward is what a flow from a client port counts for in busy; not ok: it comes from another port.
+func (f *flow) toward() (to toward, ok bool) {
+	return toward{f.local.Addr(), f.remote}, f.port.client == f.local.Addr()
 }
 
 // retire gives back all client ports that no flow uses, if one at yet another address is wanted than there are kept for.
@@ -374,6 +392,11 @@ func (p *ports) remove(f *flow) {
 	var gone *held
 	if p.flows[f.tuple] == f {
 		delete(p.flows, f.tuple)
+		if to, ok := f.toward(); ok {
+			if p.busy[to]--; p.busy[to] == 0 {
+				delete(p.busy, to)
+			}
+		}
 		if !p.closed {
 			gone = p.drop(f.port)
 		}
@@ -400,4 +423,5 @@ func (p *ports) close() {
 	clear(p.held)
 	clear(p.flows)
 	clear(p.clients)
+	clear(p.busy)
 }

@@ -79,6 +79,7 @@ func TestClientPortsAreShared(t *testing.T) {
 		p.remove(f) // twice does nothing
 	}
 	require.Empty(t, p.flows)
+	require.Empty(t, p.busy)
 	require.Len(t, p.held, keptClients)
 	require.LessOrEqual(t, len(filtered.spans), keptClients)
 	for a := range p.held {
@@ -197,6 +198,11 @@ func TestPortsAtOnce(t *testing.T) {
 	}
 	require.Equal(t, 200, users)
 	require.Len(t, p.flows, 200)
+	busy := 0
+	for _, n := range p.busy {
+		busy += n
+	}
+	require.Equal(t, 200, busy)
 }
 
 // A new connection takes over the four-tuple of one that is over, and with it its port: who had it has nothing to give back.
