@@ -237,6 +237,7 @@ func (c *Conn) checkClosed(now time.Duration) {
 	case !k.waiting:
 		k.waiting = true
 		c.time.arm(k.over)
+		c.paths.calm(now)
 		c.replan(now)
 	}
 }

@@ -42,6 +42,7 @@ type pathPlanner struct {
 	tunnel  bool // the default route is a tunnel: other interfaces need a rule
 	ready   bool // joins are allowed: the peer has proved that it got the keys
 	stopped bool // fallen back or closing: none are
+	patient bool // no data waits for a path: none is probed
 	blind   bool // no loss signal: no second subflow per interface
 	born    time.Duration
 	moved   int64
@@ -150,6 +151,17 @@ func (p *pathPlanner) stop(now time.Duration) {
 		p.cancel(j.attempt)
 	}
 	p.joins, p.asked = nil, nil
+}
+
+// calm ends all hurry: nothing but the last DATA_ACK may wait for a path. Many connections may come to that at once, when
+// their peer is slow to close. If all of them gave up unanswered joins for fresh ones they would keep it, and us, from
+// ever answering.
+func (p *pathPlanner) calm(now time.Duration) {
+	p.touch(now)
+	p.patient = true
+	for i := range p.joins {
+		p.joins[i].giveUp = 0
+	}
 }
 
 // progress takes how many bytes the connection has moved, both ways.

@@ -125,10 +125,13 @@ func (p *pathPlanner) loseRoute(f *plannedFlow) {
 	}
 }
 
+// probes says whether joins on a lost pair are still urgent, so that an unanswered one is soon replaced.
+func (p *pathPlanner) probes(q *pair) bool { return !p.patient && p.now < q.lostSince+probePeriod }
+
 // retry plans the next join on q after one that failed now.
 func (p *pathPlanner) retry(q *pair, refused bool) {
 	switch {
-	case q.state == pairLost && !refused && p.now < q.lostSince+probePeriod:
+	case q.state == pairLost && !refused && p.probes(q):
 		q.next = q.lastTry + probeInterval
 		return
 	case q.state == pairLost:

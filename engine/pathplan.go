@@ -356,7 +356,7 @@ func (p *pathPlanner) start(c choice) (JoinRequest, bool) {
 	j := plannedJoin{attempt: r.Attempt, route: c.route, started: p.now}
 	if c.probe {
 		r.Probe, j.probe = q.probe, q.probe
-		if p.now < q.lostSince+probePeriod {
+		if p.probes(q) {
 			j.giveUp = p.now + q.patience()
 		}
 	}

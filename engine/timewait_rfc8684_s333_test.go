@@ -49,6 +49,28 @@ func TestTimeWaitOfTheClientDials(t *testing.T) {
 	require.NoError(t, s.c.Err())
 }
 
+// A peer that is slow to answer may have thousands of such connections: their joins are few, and wait for its answer.
+func TestTimeWaitIsPatient(t *testing.T) {
+	s := ended(t, true)
+	for range 59 * 4 {
+		s.wait(250 * time.Millisecond)
+		_, cancelled := s.c.PollCancel()
+		require.False(t, cancelled)
+	}
+	require.Len(t, s.joins, 1, "as long as it is under way there is no other one")
+
+	s = ended(t, true)
+	failed := 0
+	for range 59 * 4 {
+		s.wait(250 * time.Millisecond)
+		for ; failed < len(s.joins); failed++ {
+			s.c.JoinFailed(s.now, s.joins[failed].Attempt, errTest, false)
+		}
+	}
+	require.Greater(t, failed, 1)
+	require.LessOrEqual(t, failed, 7, "with back-off")
+}
+
 func TestTimeWaitEnds(t *testing.T) {
 	s := ended(t, false)
 	s.wait(waitLimit + time.Second)

@@ -81,7 +81,7 @@ type job struct {
 
 // report is what a program has to say, as a line of JSON.
 type report struct {
-	Kind string        // "listening", "connected", "state", "event", "done", "fetched", "usage", "failed"
+	Kind string        // "listening", "connected", "state", "event", "done", "fetched", "usage", "slow", "failed"
 	At   time.Duration // since the program began
 	Err  string
 
@@ -289,6 +289,9 @@ func (p *program) String() string {
 	fmt.Fprintf(&b, "program %s\n", p.cmd.Env[len(p.cmd.Env)-1])
 	for _, r := range list[max(0, len(list)-40):] {
 		fmt.Fprintf(&b, "  %7.3fs %-10s %s %s %s", r.At.Seconds(), r.Kind, r.Event, r.Detail, r.Err)
+		if r.Kind == "usage" {
+			fmt.Fprintf(&b, "%+v", r.Usage)
+		}
 		for _, s := range r.Subflows {
 			fmt.Fprintf(&b, "\n      %v", s.LogValue())
 		}

@@ -15,16 +15,16 @@ type span struct{ first, last uint16 }
 // was 20 KiB for long.
 const maxSpans = 200
 
-// spansOf covers the ports, which are sorted. When they need more than limit ranges, the ranges that lie
+// merge unites spans, sorted by their first ports, that overlap or touch. When more than limit remain, those that lie
 // closest are joined: the filter then lets a little through that is not ours, which is found out later.
-func spansOf(ports []uint16, limit int) []span {
+func merge(spans []span, limit int) []span {
 	var list []span
-	for _, p := range ports {
-		if n := len(list); n > 0 && int(p) <= int(list[n-1].last)+1 {
-			list[n-1].last = p
+	for _, s := range spans {
+		if n := len(list); n > 0 && int(s.first) <= int(list[n-1].last)+1 {
+			list[n-1].last = max(list[n-1].last, s.last)
 			continue
 		}
-		list = append(list, span{p, p})
+		list = append(list, s)
 	}
 	if len(list) <= limit {
 		return list
@@ -46,15 +46,15 @@ func spansOf(ports []uint16, limit int) []span {
 	return joined
 }
 
-// portFilter is a program that lets through segments to one of the ports. A raw IPv4 socket sees packets
+// portFilter is a program that lets through segments to the ports of sorted spans. A raw IPv4 socket sees packets
 // from their IP header on, a raw IPv6 socket from their TCP header on.
-func portFilter(ports []uint16, v6 bool) []bpf.Instruction {
+func portFilter(spans []span, v6 bool) []bpf.Instruction {
 	const dstPort = 2
 	load := []bpf.Instruction{bpf.LoadAbsolute{Off: dstPort, Size: 2}}
 	if !v6 {
 		load = []bpf.Instruction{bpf.LoadMemShift{Off: 0}, bpf.LoadIndirect{Off: dstPort, Size: 2}}
 	}
-	return append(load, search(spansOf(ports, maxSpans))...)
+	return append(load, search(merge(spans, maxSpans))...)
 }
 
 // search decides by bisection whether the accumulator lies in one of the spans.

@@ -1,6 +1,7 @@
 package rawip
 
 import (
+	"cmp"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -12,6 +13,14 @@ import (
 
 	"github.com/mptcp-go/mptcp/internal/wire/packet"
 )
+
+// singles are spans of one port each.
+func singles(ports []uint16) (list []span) {
+	for _, p := range ports {
+		list = append(list, span{p, p})
+	}
+	return list
+}
 
 // passes runs the program as the kernel would, for a segment to port.
 func passes(t require.TestingT, prog []bpf.Instruction, v6 bool, port uint16, ipOptions int) bool {
@@ -43,7 +52,7 @@ func TestPortFilter(t *testing.T) {
 		}
 		slices.Sort(ports)
 		v6 := rapid.Bool().Draw(t, "v6")
-		prog := portFilter(ports, v6)
+		prog := portFilter(singles(ports), v6)
 		options := rapid.IntRange(0, 10).Draw(t, "ip options")
 		for range 20 {
 			p := rapid.Uint16Range(0, 310).Draw(t, "port")
@@ -60,7 +69,7 @@ func TestPortFilterOfVeryMany(t *testing.T) {
 	for p := 1; p < 1<<16; p += 2 + p/30000*5 {
 		ports = append(ports, uint16(p))
 	}
-	prog := portFilter(ports, false)
+	prog := portFilter(singles(ports), false)
 	raw, err := bpf.Assemble(prog)
 	require.NoError(t, err)
 	require.LessOrEqual(t, len(raw), 4096)
@@ -79,33 +88,40 @@ func TestPortFilterOfRandomPorts(t *testing.T) {
 			ports = append(ports, 32768+uint16(p))
 		}
 		slices.Sort(ports)
-		raw, err := bpf.Assemble(portFilter(ports, false))
+		raw, err := bpf.Assemble(portFilter(singles(ports), false))
 		require.NoError(t, err)
 		require.LessOrEqual(t, 2*8*len(raw), 20<<10, "bytes charged to the socket at the most")
 		for i := 0; i < len(ports); i += 1 + n/50 {
-			require.True(t, passes(t, portFilter(ports, false), false, ports[i], 0))
+			require.True(t, passes(t, portFilter(singles(ports), false), false, ports[i], 0))
 		}
-		require.False(t, passes(t, portFilter(ports, false), false, 32000, 0))
+		require.False(t, passes(t, portFilter(singles(ports), false), false, 32000, 0))
 	}
 }
 
 func TestSpans(t *testing.T) {
-	require.Empty(t, spansOf(nil, 3))
-	require.Equal(t, []span{{1, 3}, {5, 5}, {65535, 65535}}, spansOf([]uint16{1, 2, 3, 5, 65535}, 3))
-	require.Equal(t, []span{{1, 5}, {65535, 65535}}, spansOf([]uint16{1, 2, 3, 5, 65535}, 2))
-	require.Equal(t, []span{{1, 65535}}, spansOf([]uint16{1, 2, 3, 5, 65535}, 1))
+	require.Empty(t, merge(nil, 3))
+	require.Equal(t, []span{{1, 3}, {5, 5}, {65535, 65535}}, merge(singles([]uint16{1, 2, 3, 5, 65535}), 3))
+	require.Equal(t, []span{{1, 5}, {65535, 65535}}, merge(singles([]uint16{1, 2, 3, 5, 65535}), 2))
+	require.Equal(t, []span{{1, 65535}}, merge(singles([]uint16{1, 2, 3, 5, 65535}), 1))
 	rapid.Check(t, func(t *rapid.T) {
 		ports := rapid.SliceOfDistinct(rapid.Uint16(), rapid.ID).Draw(t, "ports")
 		slices.Sort(ports)
 		limit := rapid.IntRange(1, 20).Draw(t, "limit")
-		list := spansOf(ports, limit)
+		spans := singles(ports)
+		for i := range spans { // some are blocks, which may hold the next ones
+			if rapid.Bool().Draw(t, "block") {
+				spans[i] = blockOf(spans[i].first)
+			}
+		}
+		slices.SortFunc(spans, func(a, b span) int { return cmp.Compare(a.first, b.first) })
+		list := merge(spans, limit)
 		require.LessOrEqual(t, len(list), limit)
 		for i, s := range list {
 			require.LessOrEqual(t, s.first, s.last)
 			require.True(t, i == 0 || s.first > list[i-1].last+1)
 		}
-		for _, p := range ports {
-			require.True(t, slices.ContainsFunc(list, func(s span) bool { return s.first <= p && p <= s.last }))
+		for _, part := range spans {
+			require.True(t, slices.ContainsFunc(list, func(s span) bool { return s.first <= part.first && part.last <= s.last }))
 		}
 	})
 }

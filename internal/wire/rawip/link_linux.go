@@ -103,8 +103,8 @@ func (l *Link) closeSockets() {
 	}
 }
 
-// filter lets segments to the given ports through.
-func (l *Link) filter(v6 bool, ports []uint16) error {
+// filter lets segments to ports of the given spans through.
+func (l *Link) filter(v6 bool, spans []span) error {
 	s := l.raw4
 	if v6 {
 		s = l.raw6
@@ -112,8 +112,8 @@ func (l *Link) filter(v6 bool, ports []uint16) error {
 	if s == nil {
 		return fmt.Errorf("rawip: no IPv6 on this host: %w", unix.EAFNOSUPPORT)
 	}
-	prog := portFilter(ports, v6)
-	if len(ports) == 0 {
+	prog := portFilter(spans, v6)
+	if len(spans) == 0 {
 		prog = []bpf.Instruction{bpf.RetConstant{Val: 0}}
 	}
 	if err := s.setFilter(prog); err != nil {

@@ -1,6 +1,7 @@
 package rawip
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -13,6 +14,12 @@ import (
 // and addresses that collide.
 type tuple struct{ local, remote netip.AddrPort }
 
+// toward is what the flows from the ports of one local address to one remote have in common.
+type toward struct {
+	local  netip.Addr
+	remote netip.AddrPort
+}
+
 // held is a local port that is shielded. It lives as long as somebody uses it.
 type held struct {
 	shield
@@ -24,13 +31,19 @@ type held struct {
 
 // ports is who uses which local port, and whom a segment is for. It is safe for concurrent use.
 type ports struct {
-	filter func(v6 bool, ports []uint16) error // told of every change
+	filter func(v6 bool, spans []span) error // changes what a family's raw socket lets through
+
+	// opening is held while a port is shielded or the filter changes. That takes system calls, which those who ask for
+	// whom a segment is must not wait for: hence not mu, before which it is taken.
+	opening sync.Mutex
 
 	mu      sync.RWMutex
+	gates   [2]gate // of IPv4, of IPv6
 	closed  bool
 	held    map[netip.AddrPort]*held
 	flows   map[tuple]*flow
 	clients map[netip.Addr][]*held // by local address, in the order in which they were opened
+	busy    map[toward]int         // how many of them have a flow to a remote
 	weak    func()                 // counts weak shields
 }
 
@@ -41,10 +54,10 @@ const keptClients = 8
 // keptAddrs is of how many local addresses such ports are kept: temporary ones come and go as long as the process lives.
 const keptAddrs = 16
 
-func newPorts(filter func(v6 bool, ports []uint16) error, weak func()) *ports {
+func newPorts(filter func(v6 bool, spans []span) error, weak func()) *ports {
 	return &ports{
 		filter: filter, weak: weak,
-		held: map[netip.AddrPort]*held{}, flows: map[tuple]*flow{}, clients: map[netip.Addr][]*held{},
+		held: map[netip.AddrPort]*held{}, flows: map[tuple]*flow{}, clients: map[netip.Addr][]*held{}, busy: map[toward]int{},
 	}
 }
 
@@ -85,84 +98,153 @@ func (p *ports) holds(local netip.AddrPort, ifIndex int) bool {
 	return p.holder(local, ifIndex) != nil
 }
 
-// take shields a port that nobody holds yet. The caller has the lock.
-func (p *ports) take(addr netip.AddrPort, ifIndex int) (*held, error) {
-	s, err := raiseShield(addr, ifIndex)
+// gate is that of an address's family. The caller has the lock.
+func (p *ports) gate(a netip.Addr) *gate {
+	if a.Is4() {
+		return &p.gates[0]
+	}
+	return &p.gates[1]
+}
+
+// take shields a port that nobody holds yet, and calls use, with the lock, as soon as it is held. The caller has opening.
+func (p *ports) take(addr netip.AddrPort, ifIndex int, use func(*held) error) error {
+	p.mu.Lock()
+	g := p.gate(addr.Addr())
+	room := g.room()
+	p.mu.Unlock()
+	s, err := raiseShield(addr, ifIndex, room)
+	if errors.Is(err, link.ErrNoPort) && room != (span{}) {
+		p.mu.Lock()
+		g.exhaust(room)
+		p.mu.Unlock()
+		s, err = raiseShield(addr, ifIndex, span{})
+	}
 	if err != nil {
-		return nil, err
+		return err
+	}
+	p.mu.Lock()
+	if g.enter(s.span) {
+		list := g.list()
+		p.mu.Unlock()
+		err = p.filter(addr.Addr().Is6(), list)
+		p.mu.Lock()
+	}
+	defer p.mu.Unlock()
+	if p.closed {
+		err = link.ErrClosed
 	}
 	h := &held{shield: s, ifIndex: ifIndex}
-	p.held[s.addr] = h
-	if err := p.refilter(s.addr.Addr()); err != nil {
-		delete(p.held, s.addr)
+	if err == nil {
+		p.held[s.addr] = h
+		if err = use(h); err != nil {
+			delete(p.held, s.addr)
+		}
+	}
+	if err != nil {
+		g.leave(s.span)
 		s.close()
-		return nil, err
+		return err
 	}
 	if s.weak {
 		p.weak()
 	}
-	return h, nil
+	return nil
 }
 
-// drop gives back one use of a port. The caller has the lock.
-func (p *ports) drop(h *held) {
+// drop gives back one use of a port, and returns the port if it is no longer held: for lower. The caller has the lock.
+func (p *ports) drop(h *held) (gone *held) {
 	h.users--
 	if h.users > 0 {
-		return
+		return nil
 	}
 	if h.client.IsValid() {
 		list := p.clients[h.client]
 		if len(list) <= keptClients {
-			return
+			return nil
 		}
 		p.clients[h.client] = slices.DeleteFunc(list, func(x *held) bool { return x == h })
 	}
-	delete(p.held, h.addr)
-	p.refilter(h.addr.Addr()) // a filter that is too wide does no harm
-	h.close()
+	p.release(h)
+	return h
 }
 
-func (p *ports) refilter(family netip.Addr) error {
-	var list []uint16
-	for a := range p.held {
-		if a.Addr().Is4() == family.Is4() {
-			list = append(list, a.Port())
+// release forgets a port that nobody uses. The caller has the lock.
+func (p *ports) release(h *held) {
+	delete(p.held, h.addr)
+	p.gate(h.addr.Addr()).leave(h.span)
+}
+
+// lower lowers the shields of ports that are no longer held. The caller has no lock.
+func (p *ports) lower(gone ...*held) {
+	for _, h := range gone {
+		if h != nil {
+			h.close()
+			p.narrow()
 		}
 	}
-	slices.Sort(list)
-	return p.filter(!family.Is4(), slices.Compact(list))
+}
+
+// narrow makes the filters let through no more than they must, unless somebody opens a port: he does it afterwards. A
+// filter that is too wide does no harm.
+func (p *ports) narrow() {
+	if !p.opening.TryLock() {
+		return
+	}
+	defer p.opening.Unlock()
+	for i := range p.gates {
+		p.mu.Lock()
+		wide := p.gates[i].wide && !p.closed
+		list := p.gates[i].list()
+		p.mu.Unlock()
+		if wide {
+			_ = p.filter(i == 1, list)
+		}
+	}
+}
+
+// opened ends opening.
+func (p *ports) opened() {
+	p.opening.Unlock()
+	p.narrow()
 }
 
 // listen takes a port for a listener, of a link-local address on the interface that it is meant on: one at a time.
-func (p *ports) listen(local netip.AddrPort, ifIndex int, h link.Handler) (*held, error) {
+func (p *ports) listen(local netip.AddrPort, ifIndex int, handler link.Handler) (h *held, err error) {
+	p.opening.Lock()
+	defer p.opened()
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed {
-		return nil, link.ErrClosed
-	}
 	at := p.held[local]
-	switch {
-	case at == nil:
-		var err error
-		if at, err = p.take(local, ifIndex); err != nil {
-			return nil, err
-		}
-	case at.handler != nil || at.ifIndex != ifIndex:
-		return nil, fmt.Errorf("rawip: %v: %w", local, link.ErrInUse)
+	use := func(at *held) error {
+		h = at
+		h.handler = handler
+		h.users++
+		return nil
 	}
-	at.handler = h
-	at.users++
-	return at, nil
+	switch {
+	case p.closed:
+		err = link.ErrClosed
+	case at == nil:
+		p.mu.Unlock()
+		return h, p.take(local, ifIndex, use)
+	case at.handler != nil || at.ifIndex != ifIndex:
+		err = fmt.Errorf("rawip: %v: %w", local, link.ErrInUse)
+	default:
+		err = use(at)
+	}
+	p.mu.Unlock()
+	return h, err
 }
 
 // unlisten ends listening.
 func (p *ports) unlisten(h *held) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	var gone *held
 	if h.handler != nil && !p.closed {
 		h.handler = nil
-		p.drop(h)
+		gone = p.drop(h)
 	}
+	p.mu.Unlock()
+	p.lower(gone)
 }
 
 // accept adds a flow of a listener.
@@ -183,75 +265,102 @@ func (p *ports) add(h *held, f *flow) error {
 	p.flows[f.tuple] = f
 	f.port = h
 	h.users++
+	if to, ok := f.toward(); ok {
+		p.busy[to]++
+	}
 	return nil
 }
 
 // connect adds a flow from its local address; with port 0 there, from a port that it chooses.
 func (p *ports) connect(f *flow) error {
+	if done, err := p.enter(f, false); done {
+		return err
+	}
+	p.opening.Lock()
+	defer p.opened()
+	if done, err := p.enter(f, false); done { // who has opened a port meanwhile has done so for us, too
+		return err
+	}
+	p.retire(f.local)
+	err := p.take(shieldOf(f.local), 0, func(h *held) error {
+		if at := f.local.Addr(); f.local.Port() == 0 {
+			h.client = at
+			p.clients[at] = append(p.clients[at], h)
+			f.local = h.from(at)
+		}
+		return p.add(h, f) // with a port of its own it can't fail
+	})
+	if err != nil {
+		if done, err := p.enter(f, true); done {
+			return err
+		}
+	}
+	return err
+}
+
+// enter adds a flow that a port is there for. Not done: one is to be opened, for a client even though one would do, unless
+// none can be.
+func (p *ports) enter(f *flow, full bool) (done bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
-		return link.ErrClosed
+		return true, link.ErrClosed
 	}
-	if f.local.Port() == 0 {
-		return p.choose(f)
+	var h *held
+	if at := f.local.Addr(); f.local.Port() != 0 {
+		h = p.holder(f.local, f.ifIndex)
+	} else if h = p.idlest(at, f.remote); h != nil {
+		if h.users > 0 && len(p.clients[at]) < keptClients && !full {
+			return false, nil
+		}
+		f.local = h.from(at)
 	}
-	h := p.holder(f.local, f.ifIndex)
 	if h == nil {
-		var err error
-		if h, err = p.take(shieldOf(f.local), 0); err != nil {
-			return err
-		}
+		return false, nil
 	}
-	return p.add(h, f)
+	return true, p.add(h, f)
 }
 
-// choose finds a client port for a flow: the one that is used least among those that have none to this
-// remote. Another is opened while there are few, and when all are taken.
-func (p *ports) choose(f *flow) error {
-	at := f.local.Addr()
-	var best *held
+// idlest is the client port at an address that is used least among those without a flow to this remote; nil: there is
+// none. The caller has the lock.
+func (p *ports) idlest(at netip.Addr, remote netip.AddrPort) (best *held) {
+	if p.busy[toward{at, remote}] == len(p.clients[at]) {
+		return nil // with thousands it is not worth while to look at each
+	}
 	for _, h := range p.clients[at] {
-		if p.flows[tuple{h.from(at), f.remote}] == nil && (best == nil || h.users < best.users) {
+		if (best == nil || h.users < best.users) && p.flows[tuple{h.from(at), remote}] == nil {
 			best = h
 		}
 	}
-	if len(p.clients[at]) == 0 && len(p.clients) >= keptAddrs {
-		p.retire()
-	}
-	if best == nil || best.users > 0 && len(p.clients[at]) < keptClients {
-		h, err := p.take(shieldOf(netip.AddrPortFrom(at, 0)), 0)
-		switch {
-		case err == nil:
-			h.client = at
-			p.clients[at] = append(p.clients[at], h)
-			best = h
-		case best == nil:
-			return err
-		}
-	}
-	f.local = best.from(at)
-	return p.add(best, f)
+	return best
 }
 
-// retire gives back all client ports that no flow uses. The caller has the lock.
-func (p *ports) retire() {
-	for at, list := range p.clients {
-		list = slices.DeleteFunc(list, func(h *held) bool {
-			if h.users == 0 {
-				delete(p.held, h.addr)
-				h.close()
+// toward is what a flow from a client port counts for in busy; not ok: it comes from another port.
+func (f *flow) toward() (to toward, ok bool) {
+	return toward{f.local.Addr(), f.remote}, f.port.client == f.local.Addr()
+}
+
+// retire gives back all client ports that no flow uses, if one at yet another address is wanted than there are kept for.
+func (p *ports) retire(wanted netip.AddrPort) {
+	var gone []*held
+	p.mu.Lock()
+	if wanted.Port() == 0 && len(p.clients[wanted.Addr()]) == 0 && len(p.clients) >= keptAddrs {
+		for at, list := range p.clients {
+			list = slices.DeleteFunc(list, func(h *held) bool {
+				if h.users == 0 {
+					p.release(h)
+					gone = append(gone, h)
+				}
+				return h.users == 0
+			})
+			p.clients[at] = list
+			if len(list) == 0 {
+				delete(p.clients, at)
 			}
-			return h.users == 0
-		})
-		p.clients[at] = list
-		if len(list) == 0 {
-			delete(p.clients, at)
 		}
 	}
-	for _, family := range []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()} {
-		p.refilter(family) // a filter that is too wide does no harm
-	}
+	p.mu.Unlock()
+	p.lower(gone...)
 }
 
 // from is the port at one of the addresses that it is held for.
@@ -280,13 +389,20 @@ func (p *ports) inherit(from, to *flow) error {
 // remove forgets a flow.
 func (p *ports) remove(f *flow) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	var gone *held
 	if p.flows[f.tuple] == f {
 		delete(p.flows, f.tuple)
+		if to, ok := f.toward(); ok {
+			if p.busy[to]--; p.busy[to] == 0 {
+				delete(p.busy, to)
+			}
+		}
 		if !p.closed {
-			p.drop(f.port)
+			gone = p.drop(f.port)
 		}
 	}
+	p.mu.Unlock()
+	p.lower(gone)
 }
 
 // find returns the flow of a four-tuple, or nil.
@@ -307,4 +423,5 @@ func (p *ports) close() {
 	clear(p.held)
 	clear(p.flows)
 	clear(p.clients)
+	clear(p.busy)
 }

@@ -6,8 +6,10 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -16,19 +18,30 @@ import (
 
 var here = netip.MustParseAddr("127.0.0.1")
 
+// filtered is what the filter lets through.
+type filtered struct {
+	spans   []span
+	changes int
+}
+
+func (f *filtered) through(a netip.AddrPort) bool {
+	return slices.ContainsFunc(f.spans, func(s span) bool { return s.first <= a.Port() && a.Port() <= s.last })
+}
+
 // unfiltered are ports without a raw socket: shields need no privilege.
-func unfiltered(t *testing.T) (p *ports, filtered *[]uint16) {
+func unfiltered(t *testing.T) (p *ports, f *filtered) {
 	t.Helper()
-	filtered = new([]uint16)
-	p = newPorts(func(v6 bool, list []uint16) error {
+	f = &filtered{}
+	p = newPorts(func(v6 bool, list []span) error {
 		if v6 {
 			return errors.New("no IPv6")
 		}
-		*filtered = list
+		f.spans = list
+		f.changes++
 		return nil
 	}, func() {})
 	t.Cleanup(p.close)
-	return p, filtered
+	return p, f
 }
 
 func remote(i int) netip.AddrPort {
@@ -50,13 +63,12 @@ func TestClientPortsAreShared(t *testing.T) {
 		flows = append(flows, connect(t, p, netip.AddrPortFrom(here, 0), remote(i)))
 	}
 	require.Len(t, p.held, keptClients)
-	require.Len(t, *filtered, keptClients)
 	for i, f := range flows {
 		got, h, ours := p.lookup(f.local, remote(i), 0)
 		require.Same(t, f, got)
 		require.Same(t, f.handler, h)
 		require.True(t, ours)
-		require.True(t, slices.Contains(*filtered, f.local.Port()))
+		require.True(t, filtered.through(f.local))
 	}
 	for range 200 {
 		flows = append(flows, connect(t, p, netip.AddrPortFrom(here, 0), remote(5000)))
@@ -67,12 +79,130 @@ func TestClientPortsAreShared(t *testing.T) {
 		p.remove(f) // twice does nothing
 	}
 	require.Empty(t, p.flows)
+	require.Empty(t, p.busy)
 	require.Len(t, p.held, keptClients)
-	require.Len(t, *filtered, keptClients)
+	require.LessOrEqual(t, len(filtered.spans), keptClients)
+	for a := range p.held {
+		require.True(t, filtered.through(a))
+	}
 	_, h, ours := p.lookup(flows[0].local, remote(0), 0)
-	require.True(t, p.holds(netip.AddrPortFrom(here, (*filtered)[0]), 0))
 	require.Nil(t, h)
 	require.Equal(t, p.held[flows[0].local] != nil, ours)
+}
+
+// Ports of a client come in blocks, each of which the filter is changed for once; on Linux before 6.3 each is one.
+func TestClientPortsComeInBlocks(t *testing.T) {
+	p, filtered := unfiltered(t)
+	const n = 10 * blockLen
+	var flows []*flow
+	for range n {
+		flows = append(flows, connect(t, p, netip.AddrPortFrom(here, 0), remote(1)))
+		require.True(t, filtered.through(flows[len(flows)-1].local))
+	}
+	if flows[0].port.span.first == flows[0].port.span.last {
+		t.Skip("this kernel draws from the whole range alone")
+	}
+	// Others have ports there, too.
+	require.Less(t, len(filtered.spans), 2*n/blockLen)
+	require.Less(t, filtered.changes, 2*n/blockLen)
+	for _, f := range flows {
+		p.remove(f)
+	}
+	require.LessOrEqual(t, len(filtered.spans), keptClients)
+	require.Less(t, filtered.changes, 4*n/blockLen)
+}
+
+// A block whose other ports belong to other programs is left for another one, and not tried again before one of ours
+// leaves it.
+func TestClientPortsOfAFullBlock(t *testing.T) {
+	p, filtered := unfiltered(t)
+	block := connect(t, p, netip.AddrPortFrom(here, 0), remote(1)).port.span
+	for p.gates[0].uses[block] < blockLen/2 && len(p.held) < blockLen {
+		connect(t, p, netip.AddrPortFrom(here, 0), remote(1))
+	}
+	for port := int(block.first); port <= int(block.last); port++ {
+		if nl, err := net.Listen("tcp4", netip.AddrPortFrom(here, uint16(port)).String()); err == nil {
+			defer nl.Close()
+		}
+	}
+	before := filtered.changes
+	for range blockLen / 4 {
+		next := connect(t, p, netip.AddrPortFrom(here, 0), remote(1))
+		require.NotEqual(t, block, next.port.span)
+	}
+	require.LessOrEqual(t, filtered.changes-before, 3, "once for each block")
+	p.gates[0].leave(block)
+	p.gates[0].enter(block)
+	require.Empty(t, p.gates[0].full)
+}
+
+// To shield a port takes system calls: whom a segment is for is told meanwhile, and connections end and are accepted.
+func TestSegmentsDoNotWaitForPorts(t *testing.T) {
+	called, goOn := make(chan struct{}), make(chan struct{})
+	p := newPorts(func(bool, []span) error {
+		called <- struct{}{}
+		<-goOn
+		return nil
+	}, func() {})
+	defer p.close()
+	f := &flow{tuple: tuple{netip.AddrPortFrom(here, 0), remote(1)}}
+	done := make(chan error)
+	go func() { done <- p.connect(f) }()
+	<-called
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		p.lookup(netip.AddrPortFrom(here, 1), remote(1), 0)
+		h := &held{users: 1}
+		other := &flow{tuple: tuple{netip.AddrPortFrom(here, 1), remote(2)}}
+		_ = p.accept(h, other)
+		p.remove(other)
+	}()
+	select {
+	case <-over:
+	case <-time.After(5 * time.Second):
+		t.Error("they waited")
+	}
+	close(goOn)
+	require.NoError(t, <-done)
+}
+
+// Those who ask at once for ports get what each asked for, and the filter lets all of it through.
+func TestPortsAtOnce(t *testing.T) {
+	p, filtered := unfiltered(t)
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			for k := range 50 {
+				f := &flow{tuple: tuple{netip.AddrPortFrom(here, 0), remote(k % 3)}}
+				if err := p.connect(f); err != nil {
+					t.Error(err)
+					return
+				}
+				if got, _, _ := p.lookup(f.local, f.remote, 0); got != f {
+					t.Error("somebody else's flow")
+				}
+				if (i+k)%2 == 0 {
+					p.remove(f)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	for a := range p.held {
+		require.True(t, filtered.through(a), "%v", a)
+	}
+	users := 0
+	for _, h := range p.held {
+		users += h.users
+	}
+	require.Equal(t, 200, users)
+	require.Len(t, p.flows, 200)
+	busy := 0
+	for _, n := range p.busy {
+		busy += n
+	}
+	require.Equal(t, 200, busy)
 }
 
 // A new connection takes over the four-tuple of one that is over, and with it its port: who had it has nothing to give back.
@@ -87,7 +217,7 @@ func TestFlowInherits(t *testing.T) {
 	require.True(t, ours)
 	require.Same(t, heir, got)
 	require.Equal(t, 1, heir.port.users)
-	require.Len(t, *filtered, 1)
+	require.Len(t, filtered.spans, 1)
 	p.remove(heir)
 	require.Zero(t, heir.port.users)
 }
@@ -122,7 +252,7 @@ func TestClientPortsOfManyAddresses(t *testing.T) {
 		at := netip.AddrFrom4([4]byte{127, 0, 1, byte(1 + i)})
 		p.remove(connect(t, p, netip.AddrPortFrom(at, 0), remote(1)))
 		require.LessOrEqual(t, len(p.held), keptAddrs+1)
-		require.LessOrEqual(t, len(*filtered), keptAddrs+1)
+		require.LessOrEqual(t, len(filtered.spans), keptAddrs+1)
 		require.True(t, p.holds(netip.AddrPortFrom(at, p.clients[at][0].addr.Port()), 0), "its port is kept for the next one")
 	}
 	require.Same(t, busy, p.find(busy.local, remote(0)))
@@ -161,9 +291,9 @@ func TestListener(t *testing.T) {
 		require.True(t, ours)
 		require.Nil(t, got)
 		p.remove(f)
-		require.Len(t, *filtered, 1)
+		require.Len(t, filtered.spans, 1)
 		p.remove(out)
-		require.Empty(t, *filtered)
+		require.Empty(t, filtered.spans)
 		require.False(t, p.holds(local, 0))
 		require.ErrorIs(t, p.accept(h, f), link.ErrClosed)
 	}

@@ -17,6 +17,7 @@ import (
 type shield struct {
 	fd   int
 	addr netip.AddrPort
+	span span // what the filter lets through for it: its port, or the block that others will be taken from
 	weak bool // no MD5 signatures in this kernel: a peer that sends with TTL 255 gets an answer
 }
 
@@ -24,9 +25,9 @@ type shield struct {
 // length, interface index, key.
 const tcpMD5Sig = 216
 
-// raiseShield opens a shield at addr, a link-local one on an interface; port 0 takes a free one. All options are set before it listens, so that
-// there is no moment at which it would answer.
-func raiseShield(addr netip.AddrPort, ifIndex int) (s shield, err error) {
+// raiseShield opens a shield at addr, a link-local one on an interface; port 0 takes a free one within the given span,
+// if that is not zero. All options are set before it listens, so that there is no moment at which it would answer.
+func raiseShield(addr netip.AddrPort, ifIndex int, within span) (s shield, err error) {
 	family := unix.AF_INET
 	if addr.Addr().Is6() {
 		family = unix.AF_INET6
@@ -44,7 +45,11 @@ func raiseShield(addr netip.AddrPort, ifIndex int) (s shield, err error) {
 	if err = s.arm(family); err != nil {
 		return s, fmt.Errorf("rawip: shield: %w", err)
 	}
-	if addr.Port() != 0 {
+	block := false
+	if addr.Port() == 0 {
+		// Linux before 6.3 knows no such range. Each port stands for itself there.
+		block = unix.SetsockoptInt(fd, unix.SOL_IP, unix.IP_LOCAL_PORT_RANGE, int(within.last)<<16|int(within.first)) == nil
+	} else {
 		// A connection of the kernel's that lingers in TIME-WAIT on this port does not hinder; a listener does.
 		// A port that is chosen for us must be free of everything.
 		if err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
@@ -71,6 +76,9 @@ func raiseShield(addr netip.AddrPort, ifIndex int) (s shield, err error) {
 		s.addr = netip.AddrPortFrom(addr.Addr(), uint16(n.Port))
 	case *unix.SockaddrInet6:
 		s.addr = netip.AddrPortFrom(addr.Addr(), uint16(n.Port))
+	}
+	if s.span = (span{s.addr.Port(), s.addr.Port()}); block {
+		s.span = blockOf(s.addr.Port())
 	}
 	return s, nil
 }
