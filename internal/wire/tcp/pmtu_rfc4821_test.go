@@ -206,7 +206,7 @@ func TestShortPacketsVanishToo(t *testing.T) {
 		var sizes []int
 		for range want {
 			s.outs = nil
-			for before := s.c.Stats().Perf.Timeouts; s.c.Stats().Perf.Timeouts == before; {
+			for before := s.c.Stats().Timeouts; s.c.Stats().Timeouts == before; {
 				s.after(10 * time.Millisecond)
 			}
 			require.NotEmpty(t, s.outs)
