@@ -299,7 +299,7 @@ func (c *Conn) undelivered() error {
 	switch {
 	case c.Drained():
 		return nil
-	case c.anyUsable():
+	case c.anyUsable() || c.fall.infinite: // where the FIN has been queued, and the subflow takes nothing new
 		return errUndelivered
 	}
 	return ErrNoPath

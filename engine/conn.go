@@ -151,9 +151,10 @@ func (c *Conn) Writable() bool {
 // sendRoom is how many bytes Write takes now.
 func (c *Conn) sendRoom() int64 { return c.snd.room(int64(c.peer.edge-c.snd.nxt) <= 0) }
 
-// Drained says whether the peer has DATA_ACKed everything written, the DATA_FIN included when there is one.
+// Drained says whether the peer has DATA_ACKed everything written, the DATA_FIN included when there is one; after a
+// fallback, whether its TCP has acknowledged all that, with the FIN in the DATA_FIN's place.
 func (c *Conn) Drained() bool {
-	return c.snd.size() == 0 && (!c.fin.queued || c.fin.acked)
+	return c.snd.size() == 0 && (!c.fin.queued || c.fin.acked) && (!c.fall.begun() || c.deliveredPlain())
 }
 
 // Info is a snapshot of the connection. Established is left to the driver, which knows the clock.

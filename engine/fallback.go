@@ -203,14 +203,23 @@ func (c *Conn) pumpPlain(now time.Duration) {
 	}
 }
 
-// closePlain ends our direction after a fallback: with the subflow's own FIN.
+// closePlain ends our direction after a fallback: with the subflow's own FIN, which counts as acknowledged when the
+// peer's TCP says so.
 func (c *Conn) closePlain(now time.Duration) {
 	if c.snd.unsent() > 0 || len(c.flows) == 0 || c.fin.acked {
 		return
 	}
-	c.fin.acked = true
-	c.closeFlow(now, c.flows[0])
-	c.checkClosed(now)
+	s := c.flows[0]
+	c.closeFlow(now, s)
+	if s.finAcked {
+		c.fin.acked = true
+		c.checkClosed(now)
+	}
+}
+
+// deliveredPlain says whether the peer's TCP has all that the subflow of a fallback was given: no DATA_ACK tells.
+func (c *Conn) deliveredPlain() bool {
+	return len(c.flows) == 0 || c.flows[0].delivered()
 }
 
 // checksumFailed handles a mapping whose DSS checksum is wrong: what arrived since dsn is not to be

@@ -59,6 +59,7 @@ func TestOptionsStrippedFromTheStart(t *testing.T) {
 	require.Equal(t, extapi.CarrierTCP, s.c.Info().Carrier)
 	require.Contains(t, s.names(), "conn_fell_back")
 	f.Wants("no DATA_ACK any more")
+	f.Sends(tcpAck)
 	require.True(t, s.c.Drained())
 	s.wait(time.Minute)
 	f.Wants("and no timers")
@@ -209,6 +210,7 @@ func TestPlainFromTheStart(t *testing.T) {
 		s.wantEOF("")
 		s.c.CloseWrite(s.now)
 		f.Wants("closed", "close")
+		f.Sends(tcpAck)
 		f.ends(nil)
 		require.True(t, s.c.Done())
 		require.NoError(t, s.c.Err())
@@ -330,7 +332,10 @@ func TestPeerReportsAChecksumFailure(t *testing.T) {
 	f.clear()
 	f.Sends(option(options.MPFail{DSN: s.local()}))
 	f.Wants("answered", "MP_FAIL 0")
-	require.True(t, s.c.Drained(), "what its TCP has delivered is not sent again")
+	require.Zero(t, s.c.Info().SendBuffered, "what its TCP delivers is not sent again")
+	require.False(t, s.c.Drained(), "which it has not yet")
+	f.Sends(tcpAck)
+	require.True(t, s.c.Drained())
 	f.Sends(summed(0, "an answer to that", false))
 	require.Equal(t, s.remote()+17, s.c.Advertise(s.now).DataAck, "else it would come again")
 	s.wantRead("an answer to that")
@@ -383,7 +388,7 @@ func TestHalfCloseAfterFallback(t *testing.T) {
 			s.write("request")
 			s.c.CloseWrite(s.now)
 			f.Wants("FIN", "infinite 0+7", "close")
-			require.True(t, s.c.Drained())
+			f.Sends(tcpAck)
 			f.Sends(payload("answer"))
 			s.wantRead("xanswer")
 			f.Sends(tcpFIN)
@@ -396,12 +401,61 @@ func TestHalfCloseAfterFallback(t *testing.T) {
 			f.Wants("and is used", "infinite 0+6")
 			s.c.CloseWrite(s.now)
 			f.Wants("until we close it", "close")
+			f.Sends(tcpAck)
 		}
 		s.wantEOF("")
 		f.ends(nil)
 		require.True(t, s.c.Done())
 		require.NoError(t, s.c.Err())
 	}
+}
+
+// After a fallback no DATA_ACK comes: what the peer's TCP has acknowledged is delivered, and the end of our direction when it
+// has acknowledged the FIN.
+func TestDrainedAfterFallback(t *testing.T) {
+	s, f := single(t, true)
+	f.Sends(bare("x"), tcpAck)
+	f.clear()
+	require.True(t, s.c.Drained())
+	s.write("request")
+	require.False(t, s.c.Drained(), "its TCP has it, the peer not yet")
+	f.Sends(tcpAck)
+	require.True(t, s.c.Drained())
+	s.c.CloseWrite(s.now)
+	f.Wants("FIN", "infinite 0+7", "close")
+	require.False(t, s.c.Drained(), "nor its end")
+	f.Sends(tcpAck)
+	require.True(t, s.c.Drained())
+}
+
+// A peer that has closed its direction still gets everything that we have queued before the FIN, however long that takes.
+func TestCloseAfterFallbackDelivers(t *testing.T) {
+	s, f := single(t, true)
+	f.Sends(bare("x"), tcpFIN)
+	s.wantEOF("x")
+	f.clear()
+	s.write("a long answer")
+	s.c.Close(s.now)
+	f.Wants("queued", "infinite 0+13", "close")
+	s.wait(20 * lingerFIN)
+	f.Wants("no RST while it is under way")
+	f.Sends(tcpAck)
+	f.ends(nil)
+	require.True(t, s.c.Done())
+	require.NoError(t, s.c.Err())
+}
+
+// A close that runs out of time says that not everything was delivered.
+func TestCloseAfterFallbackRunsOutOfTime(t *testing.T) {
+	s, f := single(t, true)
+	f.Sends(bare("x"))
+	s.wantRead("x")
+	s.write("request")
+	f.clear()
+	s.c.Close(s.now)
+	s.wait(time.Minute)
+	f.Wants("given up", "close", "abort 0")
+	require.ErrorIs(t, s.c.Err(), errUndelivered)
 }
 
 func TestResetAfterFallback(t *testing.T) {

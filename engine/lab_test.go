@@ -414,20 +414,20 @@ func (f *labFlow) Signal(now time.Duration, o options.Option) {
 func (f *labFlow) Close(now time.Duration) {
 	f.deliver(0, func(q *labFlow) {
 		q.h.c.HandleFIN(q.h.l.now, q.id)
-		if q.closed || q.finished() {
-			q.h.c.HandleClosed(q.h.l.now, q.id, nil)
-		}
+		q.finish()
+		q.answer(func() {
+			f.h.c.HandleFINAcked(f.h.l.now, f.id)
+			f.finish()
+		})
 	})
 	f.log = append(f.log, nil)
-	if p := f.h.c.flow(f.id); p != nil && p.finRcvd {
-		f.h.l.after(f.link.delay, func() { f.h.c.HandleClosed(f.h.l.now, f.id, nil) })
-	}
 }
 
-// finished says whether this end has sent its FIN.
-func (f *labFlow) finished() bool {
-	s := f.h.c.flow(f.id)
-	return s == nil || s.finSent
+// finish ends the flow once the FINs of both sides have been acknowledged.
+func (f *labFlow) finish() {
+	if s := f.h.c.flow(f.id); s != nil && s.finRcvd && s.finAcked {
+		f.h.c.HandleClosed(f.h.l.now, f.id, nil)
+	}
 }
 
 func (f *labFlow) Abort(now time.Duration, r ResetReason) {

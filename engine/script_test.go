@@ -305,6 +305,15 @@ func fin(dsn uint64) move {
 // tcpFIN is the subflow's own FIN.
 func tcpFIN(f *scriptFlow) { f.s.c.HandleFIN(f.s.now, f.id) }
 
+// tcpAck is the acknowledgement by the peer's TCP of all that has left, our FIN included.
+func tcpAck(f *scriptFlow) {
+	f.stats.Acked = int64(f.ssn) - 1
+	f.s.c.HandleAcked(f.s.now, f.id)
+	if f.s.c.flow(f.id).finSent {
+		f.s.c.HandleFINAcked(f.s.now, f.id)
+	}
+}
+
 // alive is a subflow-level sign of life.
 func alive(f *scriptFlow) { f.s.c.HandleProgress(f.s.now, f.id) }
 

@@ -26,6 +26,7 @@ type subflow struct {
 
 	announced  bool // SubflowEstablished was reported
 	finSent    bool
+	finAcked   bool // by the peer's TCP
 	finRcvd    bool
 	penalised  time.Duration // until when its Limit is lowered; 0: it is not
 	questioned time.Duration // until when it has to answer a probe, its address having been withdrawn; 0: no
@@ -72,6 +73,9 @@ func (s *subflow) backup() bool { return s.p.Backup || s.p.PeerBackup }
 func (s *subflow) busy() bool {
 	return s.tx.outstanding > 0 || s.stats.InFlight > 0 || s.stats.Unsent > 0
 }
+
+// delivered says whether the peer's TCP, or a proxy's, has acknowledged every byte that the flow was given.
+func (s *subflow) delivered() bool { return uint32(s.stats.Acked)+1 == s.nxt }
 
 // srtt is the smoothed round-trip time, or a cautious guess while the carrier cannot tell.
 func (s *subflow) srtt() time.Duration {
@@ -322,6 +326,19 @@ func (c *Conn) HandleFIN(now time.Duration, id PathID) {
 	}
 	c.settleHalfClosed(now)
 	c.pump(now)
+}
+
+// HandleFINAcked says that the peer's TCP, or a proxy's, has acknowledged our FIN on a subflow. After a fallback that
+// ends our direction of the connection.
+func (c *Conn) HandleFINAcked(now time.Duration, id PathID) {
+	s := c.flow(id)
+	if s == nil {
+		return
+	}
+	s.finAcked = true
+	if c.fall.infinite && c.fin.queued {
+		c.closePlain(now)
+	}
 }
 
 // settleHalfClosed closes our half of the subflows that the peer has finished, once they are not the

@@ -20,6 +20,7 @@ type Conn struct {
 	eng     *engine.Conn
 	flows   []*flow
 	packets []*packetFlow // subflows without a socket; their ids are the engine's affair
+	sent    chan struct{} // closed when one of them has sent; nil while nobody waits for that
 	raws    int           // flows that the reader role reads
 	owns    int           // flows that have reader goroutines of their own
 	lastIO  time.Duration // when bytes last moved

@@ -1,6 +1,7 @@
 package driver
 
 import (
+	"slices"
 	"time"
 
 	"github.com/mptcp-go/mptcp/engine"
@@ -105,7 +106,31 @@ func (c *Conn) sendAll(all bool) {
 			c.lastIO = now
 		}
 		f.writing, f.quiet = false, true
+		c.wakeSent()
 		c.arm(c.now())
+	}
+}
+
+// AwaitSent waits until nobody is between Gather and Sent. Who is there sends also what has become due meanwhile, which
+// nobody else can.
+func (c *Conn) AwaitSent() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for slices.ContainsFunc(c.packets, func(f *packetFlow) bool { return f.writing }) {
+		if c.sent == nil {
+			c.sent = make(chan struct{})
+		}
+		ch := c.sent
+		c.mu.Unlock()
+		<-ch
+		c.mu.Lock()
+	}
+}
+
+func (c *Conn) wakeSent() {
+	if c.sent != nil {
+		close(c.sent)
+		c.sent = nil
 	}
 }
 

@@ -14,11 +14,12 @@ type inbox struct {
 	items *[]item // nil: nothing
 	heard bool    // payload has come
 
-	acked  bool // the subflow's cumulative acknowledgement has moved
-	room   bool
-	stuck  bool
-	closed bool
-	err    error // with closed
+	acked    bool // the subflow's cumulative acknowledgement has moved
+	finAcked bool // over our FIN
+	room     bool
+	stuck    bool
+	closed   bool
+	err      error // with closed
 }
 
 // itemKind says what an item is.
@@ -93,6 +94,10 @@ func (f *Flow) dispatch(now time.Duration) {
 		b.acked = false
 		f.eng.HandleAcked(now, f.id)
 	}
+	if b.finAcked {
+		b.finAcked = false
+		f.eng.HandleFINAcked(now, f.id)
+	}
 	if b.stuck {
 		b.stuck = false
 		f.eng.HandleStuck(now, f.id)
@@ -163,7 +168,7 @@ func (h *handler) Acked(now time.Duration, off uint64) {
 	f.tx.ack(off)
 	f.acked = int64(min(off, f.tx.next())) - 1 // the SYN is no payload, and the FIN neither
 	f.progress = now
-	f.in.acked = true
+	f.in.acked, f.in.finAcked = true, off > f.tx.next()
 }
 
 // Room implements tcp.Handler.

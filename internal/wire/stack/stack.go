@@ -64,6 +64,7 @@ func (s *Stack) Close() error {
 	s.mu.Unlock()
 	for _, d := range conns {
 		_ = d.Abort(engine.ResetUnspecified) // it may have ended meanwhile
+		d.AwaitSent()                        // else the RST of one that is sending finds the link closed
 	}
 	err := s.link.Close()
 	s.Writable(s.now()) // what waits is lost

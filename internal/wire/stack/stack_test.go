@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -417,6 +418,37 @@ func TestPingPong(t *testing.T) {
 		require.NoError(t, err)
 		require.True(t, bytes.Equal([]byte{7}, b))
 	}
+}
+
+// The reset of a connection that is sending when the stack closes leaves behind what is being sent.
+func TestCloseWhileSending(t *testing.T) {
+	w := newWorld(t)
+	seed := w.seed(true)
+	seed.Plain = extapi.FallbackDisabled
+	c, s := w.dial(seed)
+	sending := make(chan struct{})
+	var once sync.Once
+	w.fabric.watch(func(seg *packet.Segment) bool {
+		if len(seg.Payload) > 0 {
+			once.Do(func() {
+				close(sending)
+				<-c.d.Context().Done()            // aborted
+				time.Sleep(20 * time.Millisecond) // for a Close that does not wait
+			})
+		}
+		return false
+	})
+	wrote := make(chan struct{})
+	go func() {
+		defer close(wrote)
+		_, _ = c.d.Write([]byte{1})
+	}()
+	<-sending
+	require.NoError(t, w.client.Close())
+	require.NoError(t, s.d.SetReadDeadline(time.Now().Add(5*time.Second)))
+	_, err := io.ReadAll(s.d)
+	require.ErrorIs(t, err, syscall.ECONNRESET)
+	<-wrote
 }
 
 // What was flushed has arrived, and so has its end: the stack may be closed at once, as a program does that exits.
