@@ -104,10 +104,10 @@ var works = []*work{
 		metrics: []metric{failMetrics[0], failMetrics[2], failMetrics[3]}, client: transfer, skip: singlePath,
 	},
 	{
-		name: "wirebulk", about: "one direction over a veth pair, 64-KiB writes: the wire carrier, the kernel's MPTCP and gVisor with each other", subflows: 1,
+		name: "wirebulk", about: "one direction over a veth pair, 64-KiB writes: the wire carrier, the kernel's MPTCP and gVisor with each other, and both with the kernel's TCP", subflows: 1,
 		metrics: []metric{{"goodput", "Gbit/s", true}, {"cpu", "s/GB", false}, {"allocs_send", "per 64 KiB", false}, {"allocs_recv", "per 64 KiB", false}},
 		client:  bulk, fill: sized(2<<30, 128<<20),
-		pairs: []pair{{mptcpKernel, mptcpKernel}, {wire, mptcpKernel}, {mptcpKernel, wire}, {wire, wire}, {gvisor, tcp}, {tcp, gvisor}, {gvisor, gvisor}},
+		pairs: []pair{{mptcpKernel, mptcpKernel}, {wire, mptcpKernel}, {mptcpKernel, wire}, {wire, wire}, {gvisor, tcp}, {tcp, gvisor}, {gvisor, gvisor}, {wire, tcp}, {tcp, wire}},
 	},
 	{
 		name: "wiremtu", about: "the same with segments of 1500 bytes: no super-segments", subflows: 1,
