@@ -17,7 +17,8 @@ const (
 type run struct {
 	bytes   int           // runSize at the most
 	ended   time.Duration // when the last write ended
-	started bool          // the sender has been started, and has not come to the lock yet
+	send    func()        // Conn.sender, made once
+	started bool          // it has been started, and has not come to the lock yet
 }
 
 // begin begins a write.
@@ -36,8 +37,11 @@ func (c *Conn) handsOver(n int) bool {
 		return false
 	}
 	if !c.run.started {
+		if c.run.send == nil {
+			c.run.send = c.sender
+		}
 		c.run.started = true
-		go c.sender()
+		go c.run.send()
 	}
 	return true
 }

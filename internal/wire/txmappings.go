@@ -186,21 +186,15 @@ func (t *txMappings) declare(off uint64, size int) *txMapping {
 	return m
 }
 
-// keepRing is what an idle subflow keeps.
-const keepRing = 16
-
 // ack forgets the mappings that lie below off.
 func (t *txMappings) ack(off uint64) {
 	for t.n > 0 && t.at(0).end() <= off {
 		t.head = (t.head + 1) & (len(t.ring) - 1)
 		t.n--
 	}
-	if t.n == 0 && len(t.ring) > keepRing {
-		t.drop()
-	}
 }
 
-// trim gives the ring back when it is empty.
+// trim gives the ring back when it is empty, for who is idle: a fast path empties it all the time.
 func (t *txMappings) trim() {
 	if t.n == 0 {
 		t.drop()
