@@ -19,6 +19,7 @@ type stage struct {
 	ours, theirs string // hosts
 	captured     *capture
 	sums         bool     // whether our end is to want checksums
+	loses        bool     // a path may be silent for so long that our end opens it anew, and resets the old subflow
 	undo         []func() // what the scenario has changed
 
 	before struct { // when the scenario began
@@ -99,7 +100,7 @@ func (s *stage) clear() {
 	for _, undo := range s.undo {
 		undo()
 	}
-	s.undo, s.sums = nil, false
+	s.undo, s.sums, s.loses = nil, false, false
 }
 
 // counted is what the kernel has counted in this scenario.
