@@ -29,6 +29,9 @@ func (c *Conn) opportunistic(now time.Duration) {
 	room := fast.f.Room()
 	for i := 0; i < min(c.sent.n, maxOpportunistic); i++ {
 		seg := c.sent.at(i)
+		if i > 0 && c.arrived(seg) {
+			continue
+		}
 		if seg.carriers&fast.slot != 0 {
 			if blocked {
 				return // the head is on its fastest way already

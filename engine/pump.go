@@ -321,6 +321,7 @@ func (c *Conn) give(now time.Duration, s *subflow, seg *segment, ref pool.Ref) {
 	}
 	c.time.trimmed = false
 	s.nxt += uint32(seg.n)
+	seg.on, seg.end = s.slot, s.nxt
 	if seg.carriers&s.slot == 0 {
 		seg.carriers |= s.slot
 		s.tx.outstanding += int64(seg.n)

@@ -12,6 +12,9 @@ type segment struct {
 	n        int
 	sentAt   time.Duration // when it was last given to a flow
 	carriers uint32        // slots of the flows that carry a copy and are not closed
+	on       uint32        // slot of the flow that took it last
+	end      uint32        // relative subflow sequence number behind it there
+	arrived  bool          // there, before that flow went out of use (credit)
 	lost     bool          // no flow that works carries it: it is sent again (RFC 8684 section 3.3.6)
 	overdue  bool          // its DATA_ACK is: it is lost, and its carriers may take it once more
 }
@@ -23,7 +26,10 @@ type sentQueue struct {
 	head int
 	n    int
 	lost int // segments with lost set
-	hint int // no segment before this one (counted from head) is lost
+	// suspect is behind the newest segment that was sent again although it had arrived: a DATA_ACK that ends there says
+	// that nothing has.
+	suspect uint64
+	hint    int // no segment before this one (counted from head) is lost
 }
 
 func (q *sentQueue) at(i int) *segment { return &q.ring[(q.head+i)&(len(q.ring)-1)] }
@@ -101,14 +107,50 @@ func (q *sentQueue) setLost(i int, lost bool) {
 func (q *sentQueue) reassess(live uint32) {
 	for i := range q.n {
 		s := q.at(i)
-		q.setLost(i, s.overdue || s.carriers&live == 0)
+		q.setLost(i, s.overdue || s.carriers&live == 0 && !s.arrived)
+	}
+}
+
+// credit notes what lies below end, a relative subflow sequence number, on the flow with this slot, which goes out of use:
+// it has arrived there. But what is missing in front of all others is missing, whatever was acknowledged.
+func (q *sentQueue) credit(slot, end uint32) {
+	for i := range q.n {
+		switch s := q.at(i); {
+		case s.on != slot || int32(end-s.end) < 0:
+		case i == 0:
+			q.suspect = s.dsn + uint64(s.n)
+		default:
+			s.arrived = true
+		}
+	}
+}
+
+// doubt sends the first segment again though it has arrived, as was said.
+func (q *sentQueue) doubt() {
+	if s := q.at(0); s.arrived {
+		s.arrived = false
+		q.suspect = s.dsn + uint64(s.n)
+	}
+}
+
+// refuted says whether the peer lacks what has arrived, as was said: its DATA_ACK has ended at una, in front of that.
+func (q *sentQueue) refuted(una uint64) bool { return q.n > 0 && q.at(0).arrived && una == q.suspect }
+
+// distrust takes all credit back.
+func (q *sentQueue) distrust() {
+	for i := range q.n {
+		q.at(i).arrived = false
 	}
 }
 
 // forget drops a closed flow's slot from every segment, so that the slot can be used again.
 func (q *sentQueue) forget(slot uint32) {
 	for i := range q.n {
-		q.at(i).carriers &^= slot
+		s := q.at(i)
+		s.carriers &^= slot
+		if s.on == slot {
+			s.on = 0
+		}
 	}
 }
 

@@ -193,6 +193,7 @@ func (c *Conn) stale(now time.Duration, s *subflow) {
 	s.state = extapi.StateStale
 	c.cfg.Counters.Count(mib.SubflowStale)
 	s.tx.looks = 0
+	c.credit(now, s)
 	c.sent.reassess(c.liveSlots())
 	c.fin.forget(s.id)
 	c.paths.stale(now, s.id, max(0, s.stats.SRTT))
@@ -215,9 +216,32 @@ func (c *Conn) revive(now time.Duration, s *subflow) {
 	c.pump(now)
 }
 
+// credit takes note of what the peer's TCP has acknowledged on s, which goes out of use. The peer has it, behind what is
+// missing, and says so once that has come: before, it is not sent again. Linux keeps out of order, beside what it has, each
+// piece that was cut otherwise, and counts both: more than the window that it offers, and it moves nothing any more, not
+// even what is missing. Where a proxy may have acknowledged it, it is lost like everything else.
+func (c *Conn) credit(now time.Duration, s *subflow) {
+	if s.stats.Patience > 0 {
+		c.sent.credit(s.slot, uint32(max(s.tx.acked, s.f.Stats(now).Acked))+1)
+	}
+}
+
+// arrived says whether the peer's TCP has acknowledged all of g, where it was sent last.
+func (c *Conn) arrived(g *segment) bool {
+	for _, s := range c.flows {
+		if s.slot == g.on && s.stats.Patience > 0 && int32(uint32(s.stats.Acked)+1-g.end) >= 0 {
+			return true
+		}
+	}
+	return g.arrived
+}
+
 // dataTimeout is how long the oldest byte may wait for its DATA_ACK.
 func (c *Conn) dataTimeout() time.Duration {
 	d := dataFloor
+	if c.sent.n > 0 && c.sent.at(0).arrived {
+		d = headFloor // it was to come together with that of the byte before
+	}
 	for _, s := range c.flows {
 		if s.usable() {
 			d = max(d, 3*s.eta()+stallExtra)
@@ -258,6 +282,7 @@ func (c *Conn) checkData(now time.Duration) {
 	}
 	if !c.underWay(now, head) {
 		head.overdue = true
+		c.sent.doubt()
 		c.sent.setLost(0, true)
 		c.blame(now, head)
 		t.backoff++
@@ -281,6 +306,10 @@ func (c *Conn) underWay(now time.Duration, g *segment) bool {
 func (c *Conn) acknowledgedData(now time.Duration) {
 	t := &c.time
 	t.backoff = 0
+	if c.sent.refuted(c.snd.una) {
+		c.sent.distrust()
+		c.sent.reassess(c.liveSlots())
+	}
 	if c.sent.n == 0 {
 		t.data = 0
 	} else {

@@ -407,6 +407,7 @@ func (c *Conn) closeFlow(now time.Duration, s *subflow) {
 	}
 	s.state = extapi.StateClosing
 	s.finSent = true
+	c.credit(now, s)
 	c.sent.reassess(c.liveSlots())
 	s.f.Close(now)
 	c.checkNoPath(now)
@@ -433,6 +434,7 @@ func (c *Conn) removeFlow(now time.Duration, s *subflow, orderly bool) {
 	s.state = extapi.StateClosed
 	s.rx.drop()
 	c.slots &^= s.slot
+	c.credit(now, s)
 	c.sent.forget(s.slot)
 	for i, x := range c.flows {
 		if x == s {
