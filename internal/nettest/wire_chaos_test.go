@@ -125,6 +125,7 @@ func TestNamespaceWireChaos(t *testing.T) {
 			c, s := pair{client, server}.stop()
 			t.Logf("%d events; %d and %d MiB, longest gaps %v and %v", events, c.Received.Bytes/mib, s.Received.Bytes/mib, c.Received.Gap, s.Received.Gap)
 			require.Less(t, max(c.Received.Gap, s.Received.Gap), 8*time.Second)
+			require.Zero(t, c.Counters.Link.SentSuper+s.Counters.Link.SentSuper, "super-segments on slow paths: see superRate in package stack")
 			for _, ns := range []string{"c", "s"} {
 				x.requireClean(ns, "MPRstRx", "MPRstTx", "MPJoinNoTokenFound", "MPJoinRejected")
 			}

@@ -190,6 +190,7 @@ func (s *Sender) measure(now time.Duration, n *news) (time.Duration, bool) {
 		s.rtt.observe(now, max(now-n.youngest, time.Microsecond))
 	}
 	s.rate.finish(&n.sample, now, n.delivered, s.rtt.min())
+	s.lasting.update(now, s.rate.delivered, s.rtt.srtt)
 	var rtt time.Duration
 	switch a := n.ack; {
 	case n.hasOldest:

@@ -92,3 +92,27 @@ func perSecond(bytes int64, interval time.Duration) int64 {
 	const most = int64(1) << 43
 	return min(bytes, most) * 1e6 / us
 }
+
+// lasting is how fast data arrives for longer than a sample takes: over so much of it that what a bucket on the path lets
+// through at once counts little, and over a round trip at least. Time in which there was nothing to send counts as well.
+type lasting struct {
+	from  int64         // what had been delivered when the span under way began
+	since time.Duration // when that was; 0: none has begun
+	rate  int64         // of the newest span that is over, bytes per second; 0: there is none
+}
+
+// span is more than the buckets of most shapers hold.
+const span = 256 << 10
+
+// update takes what has been delivered by now.
+func (l *lasting) update(now time.Duration, delivered int64, rtt time.Duration) {
+	took := now - l.since
+	switch {
+	case l.since == 0:
+	case delivered-l.from < span || took < rtt:
+		return
+	default:
+		l.rate = perSecond(delivered-l.from, took)
+	}
+	l.from, l.since = delivered, now
+}

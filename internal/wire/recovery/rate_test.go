@@ -64,3 +64,28 @@ func TestAppLimited(t *testing.T) {
 	require.Equal(t, ms(200), x.ctl.acks[3].SentAt)
 	require.EqualValues(t, simMSS, x.ctl.acks[3].InFlight)
 }
+
+// The rate that lasts is the path's, however fast it passes a bucketful, and the window's where a round trip's worth is
+// acknowledged at once.
+func TestLastingRate(t *testing.T) {
+	const bucket, all = 15, 600 // segments
+	x := newScript(t, all)
+	for n := range all {
+		x.at(max(n-bucket, 0)).send(n, n+1)
+		x.at(max(n-bucket, 0) + 1).ack(n + 1)
+		if n < 200 {
+			require.Zero(t, x.s.LastingRate())
+		}
+	}
+	require.InEpsilon(t, 1e6, x.s.LastingRate(), 0.1)
+
+	at := all
+	for range 4 {
+		x.at(at).send(all, 2*all)
+		at += 100
+		for n := range all {
+			x.at(at).ack(all + n + 1)
+		}
+	}
+	require.LessOrEqual(t, x.s.LastingRate(), int64(all*simMSS*10))
+}

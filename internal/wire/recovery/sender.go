@@ -58,6 +58,7 @@ type Sender struct {
 	frto    frto
 	reno    newReno
 	rate    rateSampler
+	lasting lasting
 	pacer   pacer
 	start   slowSYN
 
@@ -159,6 +160,10 @@ func (s *Sender) Rate() int64 {
 	}
 	return perSecond(s.Window(), s.rtt.srtt)
 }
+
+// LastingRate is how fast data has arrived of late, in bytes per second, over no less than 256 KiB and a round trip: no more
+// than there was to send; 0: nothing is known yet.
+func (s *Sender) LastingRate() int64 { return s.lasting.rate }
 
 // PacingRate is the rate in bytes per second that Allowance keeps to; 0: unpaced.
 func (s *Sender) PacingRate() int64 { return s.pacer.rate }

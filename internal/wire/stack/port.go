@@ -346,11 +346,19 @@ func (p *port) Transmit() {
 // last part. A receiver on the same host counts that against its buffer, twice as much as there is, and has offered a
 // window for more than it can keep: a connection that holds so much out of order moves nothing any more, not even what is
 // missing.
-const superRate = 24 << 20
+//
+// What the window promises counts only where some of it comes through: who has little to send has a window that has never
+// been full, and the round-trip time of an empty queue. With both directions busy on few CPUs, a fast flow without
+// super-segments may come to no more than superRate itself.
+const (
+	superRate   = 24 << 20
+	superProven = superRate / 4 // for some time, in bytes per second
+)
 
 // super is how many bytes of payload a super-segment may have now; 0: none.
 func (p *port) super() int {
-	if rate := p.flow.Conn().Rate(); rate > 0 && rate < superRate {
+	c := p.flow.Conn()
+	if c.Rate() < superRate || c.LastingRate() < superProven {
 		return 0
 	}
 	return p.lf.Super()

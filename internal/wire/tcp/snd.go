@@ -198,5 +198,14 @@ func (c *Conn) Rate() int64 {
 	return c.rtx.Rate()
 }
 
+// LastingRate is how fast data has arrived of late, in bytes per second, over no less than 256 KiB and a round trip: no more
+// than there was to send; 0: nothing is known yet.
+func (c *Conn) LastingRate() int64 {
+	if c.rtx == nil {
+		return 0
+	}
+	return c.rtx.LastingRate()
+}
+
 // Sequence is the sequence number of an offset of ours, as it stands in headers.
 func (c *Conn) Sequence(off uint64) uint32 { return c.snd.sequence(off) }
