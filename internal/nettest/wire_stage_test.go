@@ -19,7 +19,6 @@ type stage struct {
 	ours, theirs string // hosts
 	captured     *capture
 	sums         bool     // whether our end is to want checksums
-	abrupt       bool     // a subflow of ours ends before the peer knows: what comes to its port then the kernel may answer with a RST
 	loses        bool     // a path may be silent for so long that our end opens it anew, and resets the old subflow
 	undo         []func() // what the scenario has changed
 
@@ -80,9 +79,7 @@ func (s *stage) scene(t *testing.T, name string, play func(t *testing.T)) {
 				s.eventually(5*time.Second, "our connection ends", func() bool { return p.seen("conn_closed") })
 			}
 		}
-		if !s.abrupt {
-			require.Equal(t, s.before.resets, s.snmp(s.ours, "Tcp", "OutRsts"), "the kernel in %s sent RSTs", s.ours)
-		}
+		require.Equal(t, s.before.resets, s.snmp(s.ours, "Tcp", "OutRsts"), "the kernel in %s sent RSTs", s.ours)
 	})
 }
 
@@ -103,7 +100,7 @@ func (s *stage) clear() {
 	for _, undo := range s.undo {
 		undo()
 	}
-	s.undo, s.sums, s.abrupt, s.loses = nil, false, false, false
+	s.undo, s.sums, s.loses = nil, false, false
 }
 
 // counted is what the kernel has counted in this scenario.

@@ -118,8 +118,9 @@ type Port interface {
 	Close() error
 }
 
-// Flow is a four-tuple that the link knows. Close it when no segment is expected any more, after TIME-WAIT:
-// to what arrives then the Stack answers or, when the port has gone with its last flow, the host.
+// Flow is a four-tuple that the link knows. Close it when no segment is expected any more, after TIME-WAIT, or when a RST has
+// ended it: to what arrives then the Stack answers, for a second at least, and after that, when the port has gone with its last
+// flow, the host.
 type Flow interface {
 	Local() netip.AddrPort
 	Remote() netip.AddrPort

@@ -7,7 +7,8 @@
 // an ordinary listening socket that demands a TCP MD5 signature with a secret key from everybody, and a TTL of
 // 255. What arrives is dropped there without a word, and the raw socket has seen it before. The port is ours
 // as any port is its listener's: nobody else can bind it, and when the process dies, the kernel takes it back
-// and resets the peers. One such port serves the flows to many remotes. A client's ports come from blocks of neighbours,
+// and resets the peers. One such port serves the flows to many remotes. When the last of them is over, it rests for a second or
+// two: it stays shielded, since a peer that knows nothing of the end still sends. A client's ports come from blocks of neighbours,
 // so that the filter below seldom changes, and segments do not wait while one is opened.
 //
 // # Receiving

@@ -27,6 +27,7 @@ type held struct {
 	users   int          // flows, and the listener
 	ifIndex int          // of the interface that a link-local address is listened on; 0: any
 	client  netip.Addr   // whose flows to other remotes share it: chosen by Connect
+	rest    rest
 }
 
 // ports is who uses which local port, and whom a segment is for. It is safe for concurrent use.
@@ -44,7 +45,8 @@ type ports struct {
 	flows   map[tuple]*flow
 	clients map[netip.Addr][]*held // by local address, in the order in which they were opened
 	busy    map[toward]int         // how many of them have a flow to a remote
-	weak    func()                 // counts weak shields
+	resting resting
+	weak    func() // counts weak shields
 }
 
 // keptClients is how many client ports of one local address stay shielded without a flow. With several, the
@@ -151,12 +153,27 @@ func (p *ports) take(addr netip.AddrPort, ifIndex int, use func(*held) error) er
 	return nil
 }
 
-// drop gives back one use of a port, and returns the port if it is no longer held: for lower. The caller has the lock.
+// use begins one use of a port. The caller has the lock.
+func (p *ports) use(h *held) {
+	h.users++
+	p.resting.remove(h)
+}
+
+// drop gives back one use of a port, that of a flow, and returns the port that is no longer held in its place: for lower. The
+// caller has the lock.
 func (p *ports) drop(h *held) (gone *held) {
-	h.users--
-	if h.users > 0 {
+	if h.users--; h.users > 0 {
 		return nil
 	}
+	if oldest := p.resting.add(h, p.sweep); oldest != nil {
+		return p.spare(oldest)
+	}
+	return nil
+}
+
+// spare ends the shield of a port that nobody uses, unless it is kept for the next flow of a client, and returns it: for
+// lower. The caller has the lock.
+func (p *ports) spare(h *held) (gone *held) {
 	if h.client.IsValid() {
 		list := p.clients[h.client]
 		if len(list) <= keptClients {
@@ -171,16 +188,21 @@ func (p *ports) drop(h *held) (gone *held) {
 // release forgets a port that nobody uses. The caller has the lock.
 func (p *ports) release(h *held) {
 	delete(p.held, h.addr)
+	p.resting.remove(h)
 	p.gate(h.addr.Addr()).leave(h.span)
 }
 
 // lower lowers the shields of ports that are no longer held. The caller has no lock.
 func (p *ports) lower(gone ...*held) {
+	lowered := false
 	for _, h := range gone {
 		if h != nil {
 			h.close()
-			p.narrow()
+			lowered = true
 		}
+	}
+	if lowered {
+		p.narrow()
 	}
 }
 
@@ -217,7 +239,7 @@ func (p *ports) listen(local netip.AddrPort, ifIndex int, handler link.Handler) 
 	use := func(at *held) error {
 		h = at
 		h.handler = handler
-		h.users++
+		p.use(h)
 		return nil
 	}
 	switch {
@@ -235,13 +257,15 @@ func (p *ports) listen(local netip.AddrPort, ifIndex int, handler link.Handler) 
 	return h, err
 }
 
-// unlisten ends listening.
+// unlisten ends listening. Without flows the port is free at once, for whoever listens on it next.
 func (p *ports) unlisten(h *held) {
 	p.mu.Lock()
 	var gone *held
 	if h.handler != nil && !p.closed {
 		h.handler = nil
-		gone = p.drop(h)
+		if h.users--; h.users == 0 {
+			gone = p.spare(h)
+		}
 	}
 	p.mu.Unlock()
 	p.lower(gone)
@@ -264,7 +288,7 @@ func (p *ports) add(h *held, f *flow) error {
 	}
 	p.flows[f.tuple] = f
 	f.port = h
-	h.users++
+	p.use(h)
 	if to, ok := f.toward(); ok {
 		p.busy[to]++
 	}
@@ -328,11 +352,16 @@ func (p *ports) idlest(at netip.Addr, remote netip.AddrPort) (best *held) {
 		return nil // with thousands it is not worth while to look at each
 	}
 	for _, h := range p.clients[at] {
-		if (best == nil || h.users < best.users) && p.flows[tuple{h.from(at), remote}] == nil {
+		if (best == nil || h.idler(best)) && p.flows[tuple{h.from(at), remote}] == nil {
 			best = h
 		}
 	}
 	return best
+}
+
+// idler says which of two ports is used less. Of those without a flow that is the one that has long been without.
+func (h *held) idler(than *held) bool {
+	return h.users < than.users || h.users == than.users && !h.rests() && than.rests()
 }
 
 // toward is what a flow from a client port counts for in busy; not ok: it comes from another port.
@@ -412,11 +441,14 @@ func (p *ports) find(local, remote netip.AddrPort) *flow {
 	return p.flows[tuple{local, remote}]
 }
 
-// close lowers all shields.
+// close lowers all shields, and waits for who is raising or lowering one.
 func (p *ports) close() {
+	p.opening.Lock()
+	defer p.opening.Unlock()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.closed = true
+	p.resting.clear()
 	for _, h := range p.held {
 		h.close()
 	}

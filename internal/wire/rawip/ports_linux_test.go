@@ -20,12 +20,32 @@ var here = netip.MustParseAddr("127.0.0.1")
 
 // filtered is what the filter lets through.
 type filtered struct {
-	spans   []span
-	changes int
+	mu      sync.Mutex
+	list    []span
+	changed int
+}
+
+func (f *filtered) set(list []span) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.list = list
+	f.changed++
+}
+
+func (f *filtered) spans() []span {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.list
+}
+
+func (f *filtered) changes() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.changed
 }
 
 func (f *filtered) through(a netip.AddrPort) bool {
-	return slices.ContainsFunc(f.spans, func(s span) bool { return s.first <= a.Port() && a.Port() <= s.last })
+	return slices.ContainsFunc(f.spans(), func(s span) bool { return s.first <= a.Port() && a.Port() <= s.last })
 }
 
 // unfiltered are ports without a raw socket: shields need no privilege.
@@ -36,8 +56,7 @@ func unfiltered(t *testing.T) (p *ports, f *filtered) {
 		if v6 {
 			return errors.New("no IPv6")
 		}
-		f.spans = list
-		f.changes++
+		f.set(list)
 		return nil
 	}, func() {})
 	t.Cleanup(p.close)
@@ -53,6 +72,12 @@ func connect(t *testing.T, p *ports, local, to netip.AddrPort) *flow {
 	f := &flow{tuple: tuple{local, to}, handler: newRecorder()}
 	require.NoError(t, p.connect(f))
 	return f
+}
+
+// rested lets the time pass that ports rest for.
+func rested(p *ports) {
+	p.sweep()
+	p.sweep()
 }
 
 // A thousand remotes need few ports, and a thousand flows to one remote need a thousand.
@@ -80,8 +105,9 @@ func TestClientPortsAreShared(t *testing.T) {
 	}
 	require.Empty(t, p.flows)
 	require.Empty(t, p.busy)
+	rested(p)
 	require.Len(t, p.held, keptClients)
-	require.LessOrEqual(t, len(filtered.spans), keptClients)
+	require.LessOrEqual(t, len(filtered.spans()), keptClients)
 	for a := range p.held {
 		require.True(t, filtered.through(a))
 	}
@@ -103,13 +129,14 @@ func TestClientPortsComeInBlocks(t *testing.T) {
 		t.Skip("this kernel draws from the whole range alone")
 	}
 	// Others have ports there, too.
-	require.Less(t, len(filtered.spans), 2*n/blockLen)
-	require.Less(t, filtered.changes, 2*n/blockLen)
+	require.Less(t, len(filtered.spans()), 2*n/blockLen)
+	require.Less(t, filtered.changes(), 2*n/blockLen)
 	for _, f := range flows {
 		p.remove(f)
 	}
-	require.LessOrEqual(t, len(filtered.spans), keptClients)
-	require.Less(t, filtered.changes, 4*n/blockLen)
+	rested(p)
+	require.LessOrEqual(t, len(filtered.spans()), keptClients)
+	require.Less(t, filtered.changes(), 4*n/blockLen)
 }
 
 // A block whose other ports belong to other programs is left for another one, and not tried again before one of ours
@@ -125,12 +152,12 @@ func TestClientPortsOfAFullBlock(t *testing.T) {
 			defer nl.Close()
 		}
 	}
-	before := filtered.changes
+	before := filtered.changes()
 	for range blockLen / 4 {
 		next := connect(t, p, netip.AddrPortFrom(here, 0), remote(1))
 		require.NotEqual(t, block, next.port.span)
 	}
-	require.LessOrEqual(t, filtered.changes-before, 3, "once for each block")
+	require.LessOrEqual(t, filtered.changes()-before, 3, "once for each block")
 	p.gates[0].leave(block)
 	p.gates[0].enter(block)
 	require.Empty(t, p.gates[0].full)
@@ -189,6 +216,8 @@ func TestPortsAtOnce(t *testing.T) {
 		})
 	}
 	wg.Wait()
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	for a := range p.held {
 		require.True(t, filtered.through(a), "%v", a)
 	}
@@ -217,7 +246,7 @@ func TestFlowInherits(t *testing.T) {
 	require.True(t, ours)
 	require.Same(t, heir, got)
 	require.Equal(t, 1, heir.port.users)
-	require.Len(t, filtered.spans, 1)
+	require.Len(t, filtered.spans(), 1)
 	p.remove(heir)
 	require.Zero(t, heir.port.users)
 }
@@ -252,7 +281,7 @@ func TestClientPortsOfManyAddresses(t *testing.T) {
 		at := netip.AddrFrom4([4]byte{127, 0, 1, byte(1 + i)})
 		p.remove(connect(t, p, netip.AddrPortFrom(at, 0), remote(1)))
 		require.LessOrEqual(t, len(p.held), keptAddrs+1)
-		require.LessOrEqual(t, len(filtered.spans), keptAddrs+1)
+		require.LessOrEqual(t, len(filtered.spans()), keptAddrs+1)
 		require.True(t, p.holds(netip.AddrPortFrom(at, p.clients[at][0].addr.Port()), 0), "its port is kept for the next one")
 	}
 	require.Same(t, busy, p.find(busy.local, remote(0)))
@@ -291,9 +320,10 @@ func TestListener(t *testing.T) {
 		require.True(t, ours)
 		require.Nil(t, got)
 		p.remove(f)
-		require.Len(t, filtered.spans, 1)
+		require.Len(t, filtered.spans(), 1)
 		p.remove(out)
-		require.Empty(t, filtered.spans)
+		rested(p)
+		require.Empty(t, filtered.spans())
 		require.False(t, p.holds(local, 0))
 		require.ErrorIs(t, p.accept(h, f), link.ErrClosed)
 	}
