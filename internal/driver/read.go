@@ -33,9 +33,7 @@ func (c *Conn) Read(b []byte) (int, error) {
 
 func (c *Conn) endRead() {
 	now := c.now()
-	if c.role.user == userRead {
-		c.give(now)
-	}
+	c.giveUp(now, userRead)
 	c.rd.leave()
 	c.leave(now)
 }
@@ -115,6 +113,7 @@ func (c *Conn) WriteTo(w io.Writer) (total int64, err error) {
 		if ref, err = c.nextRef(); err != nil {
 			break
 		}
+		c.giveUp(c.now(), userRead) // w may take its time, and others wait for what the peer says
 		c.prepare()
 		c.mu.Unlock()
 		var n int

@@ -72,6 +72,13 @@ func (c *Conn) give(now time.Duration) {
 	c.role.freed = now
 }
 
+// giveUp gives the role back if u has it.
+func (c *Conn) giveUp(now time.Duration, u user) {
+	if c.role.user == u {
+		c.give(now)
+	}
+}
+
 // handOver finds a new holder for a free role: who waits for what the sockets may bring.
 func (c *Conn) handOver(now time.Duration) {
 	switch {

@@ -21,9 +21,7 @@ func (c *Conn) Write(b []byte) (int, error) {
 	now := c.now()
 	c.run.ended = now
 	c.glance(now)
-	if c.role.user == userWrite {
-		c.give(now)
-	}
+	c.giveUp(now, userWrite)
 	c.wr.leave()
 	if c.handsOver(n) {
 		c.mu.Unlock()

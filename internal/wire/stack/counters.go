@@ -25,7 +25,7 @@ func (s *Stack) Counters() extapi.Counters {
 	}
 	s.mu.Unlock()
 	for _, p := range ports {
-		mib.Sum(&c.TCP, p.counters())
+		p.addTo(&c.TCP)
 	}
 	for _, l := range listeners {
 		mib.Sum(&c.Listen, l.Counters())
@@ -34,35 +34,32 @@ func (s *Stack) Counters() extapi.Counters {
 	return c
 }
 
-// counters are the port's. One that has been buried meanwhile has them still.
-func (p *port) counters() extapi.TCPCounters {
+// addTo adds the port's counters to sum. One that has been buried meanwhile has them still.
+func (p *port) addTo(sum *extapi.TCPCounters) {
 	d, _ := p.enter(0)
-	c := p.counted()
+	p.addLocked(sum)
 	if d != nil {
 		d.Pause()
 	} else {
 		p.mu.Unlock()
 	}
-	return c
 }
 
-// counted is counters under the port's lock.
-func (p *port) counted() extapi.TCPCounters {
-	if p.flow == nil { // a join that did not fit
-		return extapi.TCPCounters{}
+// addLocked is addTo under the port's lock.
+func (p *port) addLocked(sum *extapi.TCPCounters) {
+	if p.flow != nil { // else it is a join that did not fit
+		p.flow.AddCounters(sum)
 	}
-	return *p.flow.Counters()
 }
 
 // forget ends what the stack knows of a port. Its lock is held.
 func (s *Stack) forget(p *port) {
-	c := p.counted()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, known := s.ports[p]; known {
 		delete(s.ports, p)
 		s.waits.remove(p)
-		mib.Sum(&s.past.tcp, c)
+		p.addLocked(&s.past.tcp)
 	}
 }
 

@@ -44,7 +44,7 @@ var ourTCP = tcp.Config{NoDelay: true}
 
 // world is a client and a server on a fabric.
 type world struct {
-	t      *testing.T
+	t      testing.TB
 	fabric *fabric
 	client *Stack
 	server *Stack
@@ -61,7 +61,7 @@ type world struct {
 	conns    []*driver.Conn
 }
 
-func newWorld(t *testing.T, clientAddrs ...netip.Addr) *world {
+func newWorld(t testing.TB, clientAddrs ...netip.Addr) *world {
 	w := &world{
 		t: t, fabric: &fabric{}, tokens: engine.NewTokens[*driver.Conn](rand.Reader, 0),
 		byToken: make(map[uint32]*driver.Conn), accepted: make(chan outcome, 1000),

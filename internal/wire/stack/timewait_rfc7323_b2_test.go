@@ -27,6 +27,19 @@ func (w *world) short(waiting int) uint16 {
 	return uint16(c.d.LocalAddr().(*net.TCPAddr).Port)
 }
 
+// served is a connection that the server closes first.
+func (w *world) served() {
+	w.t.Helper()
+	c, s := w.dial(w.seed(true))
+	w.hello(c.d, s.d)
+	require.NoError(w.t, s.d.Close())
+	_, err := c.d.Read(make([]byte, 1))
+	require.ErrorIs(w.t, err, io.EOF)
+	require.NoError(w.t, c.d.Close())
+	<-c.d.Closed()
+	<-s.d.Closed()
+}
+
 // waiting counts the client's connections in TIME-WAIT.
 func (w *world) waiting() int { return waiting(w.client) }
 
@@ -44,14 +57,7 @@ func TestAcceptedInTimeWaitAreBounded(t *testing.T) {
 	w := newWorld(t)
 	w.server.accepted = 3
 	for n := range 6 {
-		c, s := w.dial(w.seed(true))
-		w.hello(c.d, s.d)
-		require.NoError(t, s.d.Close())
-		_, err := c.d.Read(make([]byte, 1))
-		require.ErrorIs(t, err, io.EOF)
-		require.NoError(t, c.d.Close())
-		<-c.d.Closed()
-		<-s.d.Closed()
+		w.served()
 		require.Eventually(t, func() bool { return waiting(w.server) == min(n+1, 3) }, 5*time.Second, time.Millisecond)
 	}
 	w.server.mu.Lock()

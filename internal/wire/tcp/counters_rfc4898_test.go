@@ -1,11 +1,38 @@
 package tcp
 
 import (
+	"reflect"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/mptcp-go/mptcp/extapi"
+	"github.com/mptcp-go/mptcp/internal/mib"
 )
+
+// Each counter is added to itself, and none is forgotten.
+func TestCountersAreAdded(t *testing.T) {
+	var c Conn
+	var want extapi.TCPCounters
+	next := uint64(0)
+	for _, group := range []any{&c.stats.TCPPerfCounters, &c.stats.TCPStackCounters, c.event()} {
+		v := reflect.ValueOf(group).Elem()
+		for i := range v.NumField() {
+			next++
+			v.Field(i).SetUint(next)
+		}
+	}
+	want.TCPPerfCounters, want.TCPStackCounters, want.TCPEventCounters = c.stats.TCPPerfCounters, c.stats.TCPStackCounters, *c.event()
+	require.Equal(t, want, c.Counters())
+	sum := want
+	c.AddCounters(&sum)
+	mib.Sum(&want, want)
+	require.Equal(t, want, sum)
+
+	c.stats.events = nil
+	require.Zero(t, c.Counters().TCPEventCounters)
+}
 
 // tcpEStatsPathDupAcksOut: an ACK that tells nothing new is one, whatever called for it.
 func TestDuplicateACKsAreCounted(t *testing.T) {

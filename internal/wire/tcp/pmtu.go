@@ -11,7 +11,7 @@ import (
 // 4821, RFC 8899).
 type pathMTU struct {
 	headers int
-	route   int  // Config.MTU
+	route   int  // Config.MTU, but no more than a packet has room for
 	least   int  // what every path carries
 	off     bool // Config.NoPMTUD
 
@@ -47,7 +47,8 @@ func (m *pathMTU) below(size int) int {
 }
 
 func (m *pathMTU) start(cfg *Config) {
-	*m = pathMTU{headers: cfg.headers(), route: cfg.MTU, least: cfg.minMTU(), off: cfg.NoPMTUD, current: cfg.MTU, ceiling: cfg.MTU}
+	route := min(cfg.MTU, packet.MaxPacket) // Linux's lo says 65536
+	*m = pathMTU{headers: cfg.headers(), route: route, least: cfg.minMTU(), off: cfg.NoPMTUD, current: route, ceiling: route}
 }
 
 // mss is what options and payload may come to.

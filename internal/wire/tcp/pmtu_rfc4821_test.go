@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/mptcp-go/mptcp/congestion"
 	"github.com/mptcp-go/mptcp/internal/wire/packet"
 )
 
@@ -81,6 +82,21 @@ func TestLinkMTU(t *testing.T) {
 	s.want("A seq=3121 len=1260", "at once")
 	s.c.LinkMTU(s.now, 68)
 	require.Equal(t, 552-40, s.c.Stats().Perf.CurMSS, "no link is that small")
+}
+
+// Linux gives lo an MTU of 65536. The Total Length of RFC 791 section 3.1 has room for a byte less, and so has our MSS option.
+func TestMTUThatNoPacketHasRoomFor(t *testing.T) {
+	s := newScript(t, func(cfg *Config) {
+		cfg.MTU = 65536
+		cfg.Controller = congestion.Reno.NewGroup().New(0, congestion.Subflow{MSS: 65496})
+	}).dial()
+	s.want("S seq=0 mss=65495", "RFC 6691 section 2: the MTU less 40")
+	s.peer("SA seq=0 ack=1 mss=65496 win=65535")
+	s.want("A seq=1 ack=1 len=0", "the third segment")
+	s.send(65535)
+	s.want("A seq=1 len=65495", "40 bytes of headers in front")
+	s.peer("A seq=1 ack=65496")
+	s.want("A seq=65496 len=40", "the rest")
 }
 
 func TestForgedUnreachable(t *testing.T) {

@@ -17,22 +17,6 @@ type Stats struct {
 	Stack StackStats
 }
 
-// counters are what of the Stats is counted; the rest is gathered when somebody asks. Most connections never see one
-// of the events.
-type counters struct {
-	extapi.TCPPerfCounters
-	extapi.TCPStackCounters
-	events *extapi.TCPEventCounters // nil: none
-}
-
-// event is where the events are counted.
-func (c *Conn) event() *extapi.TCPEventCounters {
-	if c.stats.events == nil {
-		c.stats.events = new(extapi.TCPEventCounters)
-	}
-	return c.stats.events
-}
-
 // PerfStats are of tcpEStatsPerfTable.
 type PerfStats struct {
 	CurMSS               int // payload bytes
@@ -66,15 +50,6 @@ type StackStats struct {
 	InRecovery                 bool
 	CurReasmQueue              int   // bytes that wait for what is missing before them
 	CurRetxQueue               int64 // bytes sent and not acknowledged
-}
-
-// Counters are what has been counted so far.
-func (c *Conn) Counters() extapi.TCPCounters {
-	n := extapi.TCPCounters{TCPPerfCounters: c.stats.TCPPerfCounters, TCPStackCounters: c.stats.TCPStackCounters}
-	if e := c.stats.events; e != nil {
-		n.TCPEventCounters = *e
-	}
-	return n
 }
 
 // Stats is a snapshot.
