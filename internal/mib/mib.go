@@ -21,9 +21,11 @@ const (
 	MPCapableFallbackSYNACK
 	MPCapableSYNTXDrop
 	MPCapableSYNTXDisabled
+	MPCapableDataFallback
 	MPFallbackTokenInit
 	SimultConnectFallback
 	Blackhole
+	MPCurrEstab
 	MPJoinNoTokenFound
 	MPJoinSynRx
 	MPJoinSynBackupRx
@@ -34,12 +36,19 @@ const (
 	MPJoinAckHMacFailure
 	MPJoinRejected
 	MPJoinSynTx
+	MPJoinSynTxBindErr
+	MPJoinSynTxConnectErr
+	MPJoinPortSynRx
+	MPJoinPortSynAckRx
+	MPJoinPortAckRx
 	MPTCPRetrans
 	DSSNotMatching
+	DSSNoMatchTCP
 	DSSCorruptionFallback
 	DSSCorruptionReset
 	DataCsumErr
 	DssFallback
+	FallbackFailed
 	InfiniteMapTx
 	InfiniteMapRx
 	OFOQueue
@@ -52,10 +61,13 @@ const (
 	AddAddrDrop
 	EchoAdd
 	EchoAddTx
+	EchoAddTxDrop
 	PortAdd
 	RmAddr
 	RmAddrDrop
 	RmAddrTx
+	RmAddrTxDrop
+	RmSubflow
 	MPPrioTx
 	MPPrioRx
 	MPFailTx

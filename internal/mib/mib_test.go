@@ -70,6 +70,18 @@ func TestCountersAreTheFields(t *testing.T) {
 		"SubflowRecover":          SubflowRecover,
 		"Blackhole":               Blackhole,
 		"WinProbe":                WinProbe,
+		"MPCapableDataFallback":   MPCapableDataFallback,
+		"MPCurrEstab":             MPCurrEstab,
+		"MPJoinSynTxBindErr":      MPJoinSynTxBindErr,
+		"MPJoinSynTxConnectErr":   MPJoinSynTxConnectErr,
+		"MPJoinPortSynRx":         MPJoinPortSynRx,
+		"MPJoinPortSynAckRx":      MPJoinPortSynAckRx,
+		"MPJoinPortAckRx":         MPJoinPortAckRx,
+		"DSSNoMatchTCP":           DSSNoMatchTCP,
+		"FallbackFailed":          FallbackFailed,
+		"EchoAddTxDrop":           EchoAddTxDrop,
+		"RmAddrTxDrop":            RmAddrTxDrop,
+		"RmSubflow":               RmSubflow,
 	} {
 		var table Table
 		table.Add(c, 7)

@@ -218,7 +218,7 @@ func (h *host) config(f *flow) Config {
 func (h *host) endings() string {
 	var l []string
 	mib.Named(h.cfg.Counters.Snapshot(), func(name string, n uint64) {
-		for _, p := range []string{"MPRst", "MPFail", "MPFastclose", "Infinite", "DSSCorruption", "DataCsum", "DssFallback"} {
+		for _, p := range []string{"MPRst", "MPFail", "MPFastclose", "Infinite", "DSSCorruption", "DataCsum", "DssFallback", "MPCapableDataFallback", "FallbackFailed"} {
 			if n > 0 && strings.HasPrefix(name, p) {
 				l = append(l, fmt.Sprint(name, " ", n))
 			}

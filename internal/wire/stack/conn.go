@@ -39,11 +39,12 @@ type conn struct {
 	tcp   func() tcp.Config
 	group congestion.Group
 	name  string         // of the group's factory
-	local netip.AddrPort // of the first subflow
+	port  uint16         // of the first subflow
+	peer  uint16         // the peer's port there
 }
 
-func (s *Stack) newConn(seed *Seed, local netip.AddrPort) *conn {
-	c := &conn{s: s, tcp: seed.TCP, local: local}
+func (s *Stack) newConn(seed *Seed, local, remote netip.AddrPort) *conn {
+	c := &conn{s: s, tcp: seed.TCP, port: local.Port(), peer: remote.Port()}
 	c.group, c.name = newGroup(seed.Congestion)
 	return c
 }
@@ -84,6 +85,7 @@ func (c *conn) begin(now time.Duration, p *port, seed *Seed) *driver.Conn {
 	dp.Join = c.join
 	done := dp.OnDone
 	dp.OnDone = func(x *driver.Conn) {
+		c.s.count.Add(mib.MPCurrEstab, -1)
 		c.s.mu.Lock()
 		delete(c.s.conns, x)
 		c.s.mu.Unlock()
@@ -91,6 +93,7 @@ func (c *conn) begin(now time.Duration, p *port, seed *Seed) *driver.Conn {
 			done(x)
 		}
 	}
+	c.s.count.Count(mib.MPCurrEstab)
 	d := driver.NewConn(dp, nil)
 	c.s.mu.Lock()
 	c.s.conns[d] = c
@@ -115,7 +118,7 @@ func (s *Stack) Dial(ctx context.Context, seed Seed, local, remote netip.AddrPor
 	if err != nil {
 		return nil, wire.Result{}, err
 	}
-	c := s.newConn(&seed, p.lf.Local())
+	c := s.newConn(&seed, p.lf.Local(), p.lf.Remote())
 	now := s.now()
 	cfg := c.config(now, p, p.lf.Local(), p.lf.Remote(), p.mtu())
 	switch seed.Plain {
@@ -165,6 +168,7 @@ func (c *conn) join(ctx context.Context, d *driver.Conn, r engine.JoinRequest) e
 	}
 	p, err := c.joinPort(local, r.Path.Remote, iface)
 	if err != nil {
+		c.unreached(err)
 		return err
 	}
 	keys := d.Keys()
@@ -176,6 +180,9 @@ func (c *conn) join(ctx context.Context, d *driver.Conn, r engine.JoinRequest) e
 	p.settle = func(now time.Duration, res wire.Result) *driver.Conn {
 		var entered *driver.Conn
 		if res.Err == nil {
+			if r.Path.Remote.Port() != c.peer {
+				c.s.count.Count(mib.MPJoinPortSynAckRx)
+			}
 			if entered = c.adopt(now, d, p, engine.FlowParams{
 				LocalID: r.LocalID, RemoteID: initiator.PeerID,
 				Interface: r.Path.Interface, IfIndex: r.Path.IfIndex, Kind: r.Path.Kind, Cost: r.Path.Cost,
@@ -207,11 +214,21 @@ func (c *conn) joinPort(local, remote netip.AddrPort, iface string) (*port, erro
 	if local.Port() != 0 {
 		return c.s.newPort(local, remote, iface)
 	}
-	p, err := c.s.newPort(netip.AddrPortFrom(local.Addr(), c.local.Port()), remote, iface)
+	p, err := c.s.newPort(netip.AddrPortFrom(local.Addr(), c.port), remote, iface)
 	if errors.Is(err, link.ErrInUse) || errors.Is(err, link.ErrNotHeld) {
 		p, err = c.s.newPort(local, remote, iface)
 	}
 	return p, err
+}
+
+// unreached counts a join that could not begin.
+func (c *conn) unreached(err error) {
+	switch {
+	case errors.Is(err, errNoRoute):
+		c.s.count.Count(mib.MPJoinSynTxConnectErr)
+	case !errors.Is(err, link.ErrClosed):
+		c.s.count.Count(mib.MPJoinSynTxBindErr)
+	}
 }
 
 // adopt makes p part of an existing connection, and returns that entered; nil: it does not want p.
@@ -227,13 +244,16 @@ func (c *conn) adopt(now time.Duration, d *driver.Conn, p *port, fp engine.FlowP
 	return d
 }
 
+// errNoRoute goes with what the link says of a place that it has no route to.
+var errNoRoute = errors.New("no route")
+
 // newPort makes a port that waits for its flow, locked.
 func (s *Stack) newPort(local, remote netip.AddrPort, iface string) (*port, error) {
 	iface = through(remote, iface)
 	local, remote = bare(local), bare(remote)
 	route, err := s.link.Route(local.Addr(), remote.Addr(), iface)
 	if err != nil {
-		return nil, fmt.Errorf("no route to %v: %w", remote.Addr(), err)
+		return nil, fmt.Errorf("%w to %v: %w", errNoRoute, remote.Addr(), err)
 	}
 	p := &port{s: s}
 	p.lead(route, iface)

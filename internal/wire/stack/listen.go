@@ -218,7 +218,7 @@ func (l *Listener) greet(now time.Duration, s *packet.Segment, req Request, done
 		return nil
 	}
 	seed.Offer.Carrier = extapi.CarrierWire
-	c := l.s.newConn(&seed, s.Dst)
+	c := l.s.newConn(&seed, s.Dst, s.Src)
 	p.flow = open(c.config(now, p, s.Dst, s.Src, p.mtu()), &seed)
 	p.settle = func(now time.Duration, r wire.Result) *driver.Conn {
 		if r.Err == nil {
@@ -258,6 +258,10 @@ func (l *Listener) join(now time.Duration, s *packet.Segment, o wire.Opening) {
 		l.s.reject(now, s, engine.ResetProtocol, false)
 		return
 	}
+	elsewhere := s.Dst.Port() != c.port
+	if elsewhere {
+		l.s.count.Count(mib.MPJoinPortSynRx)
+	}
 	if !d.Established() {
 		return // it has overtaken the end of the first handshake: the SYN comes again
 	}
@@ -291,6 +295,9 @@ func (l *Listener) join(now time.Duration, s *packet.Segment, o wire.Opening) {
 	}
 	p.settle = func(now time.Duration, r wire.Result) *driver.Conn {
 		if r.Err == nil {
+			if elsewhere {
+				l.s.count.Count(mib.MPJoinPortAckRx)
+			}
 			return c.adopt(now, d, p, fp)
 		}
 		p.after = withdraw
