@@ -15,9 +15,9 @@ import (
 // tally is what is not 0 of a connection's counters.
 type tally map[string]uint64
 
-func counted(table *mib.Table) tally {
+func counted(counters *mib.Tally) tally {
 	l := tally{}
-	mib.Named(table.Snapshot(), func(name string, n uint64) {
+	mib.Named(*counters.Snapshot(), func(name string, n uint64) {
 		if n > 0 {
 			l[name] = n
 		}
@@ -77,8 +77,8 @@ func TestFallbacksAreCounted(t *testing.T) {
 		{"MP_FAIL, on one of two", true, false, false, []move{fail}, none, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			var table mib.Table
-			s := newScript(t, !tt.server, func(c *Config) { c.Checksum, c.Counters = tt.sums, &table })
+			var counters mib.Tally
+			s := newScript(t, !tt.server, func(c *Config) { c.Checksum, c.Counters = tt.sums, &counters })
 			f := s.add(FlowParams{Initial: true, Local: labAddr("10.0.1.1:4000"), Remote: labAddr("10.0.1.2:80")})
 			if !tt.server {
 				s.c.HandleEstablished(s.now, f.id)
@@ -88,7 +88,7 @@ func TestFallbacksAreCounted(t *testing.T) {
 			}
 			f.Sends(tt.moves...)
 			require.Equal(t, tt.reason, s.c.Info().Fallback)
-			require.Equal(t, tt.want, counted(&table))
+			require.Equal(t, tt.want, counted(&counters))
 		})
 	}
 }
@@ -164,11 +164,11 @@ func TestEventsAreCounted(t *testing.T) {
 		}, tally{"RmSubflow": 1}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			var table mib.Table
-			s, f, g := double(t, false, func(c *Config) { c.Counters = &table })
+			var counters mib.Tally
+			s, f, g := double(t, false, func(c *Config) { c.Counters = &counters })
 			f.Sends(ack(0))
 			tt.do(s, f, g)
-			require.Equal(t, tt.want, counted(&table))
+			require.Equal(t, tt.want, counted(&counters))
 		})
 	}
 }

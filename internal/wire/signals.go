@@ -12,7 +12,7 @@ import (
 // signals are the options that wait for a segment which has room for them: nearly always a pure ACK, for a
 // DSS with a mapping and timestamps fill the header.
 type signals struct {
-	count *mib.Table
+	count *mib.Tally
 	queue []options.Option
 	fail  mpFail
 	alone int           // pure ACKs in a row that left for the sake of signals
@@ -54,7 +54,7 @@ func (m *mpFail) take() {
 }
 
 // append appends it when it is due.
-func (m *mpFail) append(now time.Duration, dst []byte, budget int, count *mib.Table) []byte {
+func (m *mpFail) append(now time.Duration, dst []byte, budget int, count *mib.Tally) []byte {
 	if !m.set || now < m.next {
 		return dst
 	}

@@ -38,13 +38,14 @@ type conn struct {
 	s     *Stack
 	tcp   func() tcp.Config
 	group congestion.Group
-	name  string         // of the group's factory
-	port  uint16         // of the first subflow
-	peer  uint16         // the peer's port there
+	name  string // of the group's factory
+	count mib.Tally
+	port  uint16 // of the first subflow
+	peer  uint16 // the peer's port there
 }
 
 func (s *Stack) newConn(seed *Seed, local, remote netip.AddrPort) *conn {
-	c := &conn{s: s, tcp: seed.TCP, port: local.Port(), peer: remote.Port()}
+	c := &conn{s: s, tcp: seed.TCP, count: mib.Tally{Of: &s.count}, port: local.Port(), peer: remote.Port()}
 	c.group, c.name = newGroup(seed.Congestion)
 	return c
 }
@@ -71,21 +72,21 @@ func (c *conn) config(now time.Duration, p *port, local, remote netip.AddrPort, 
 	t.Local, t.Remote, t.MTU, t.Rand = local, remote, mtu, c.s.rand
 	t.ISN = tcp.ISN(now, &c.s.secret, local, remote)
 	t.TSOffset = tcp.TSOffset(&c.s.secret, local, remote)
-	return wire.Config{TCP: t, Group: c.group, Congestion: c.name, Interface: p.route.Interface, Counters: &c.s.count}
+	return wire.Config{TCP: t, Group: c.group, Congestion: c.name, Interface: p.route.Interface, Counters: &c.count}
 }
 
 // begin makes the connection of a first subflow whose handshake is done, and returns it entered.
 func (c *conn) begin(now time.Duration, p *port, seed *Seed) *driver.Conn {
 	dp := seed.Driver
 	dp.Key = seed.Key
-	dp.Engine.Counters = &c.s.count
+	dp.Engine.Counters = &c.count
 	dp.Carrier, dp.Epoch = extapi.CarrierWire, c.s.epoch
 	dp.LocalAddr = net.TCPAddrFromAddrPort(link.Zoned(p.lf.Local(), p.route.Interface))
 	dp.RemoteAddr = net.TCPAddrFromAddrPort(link.Zoned(p.lf.Remote(), p.route.Interface))
 	dp.Join = c.join
 	done := dp.OnDone
 	dp.OnDone = func(x *driver.Conn) {
-		c.s.count.Add(mib.MPCurrEstab, -1)
+		c.count.Add(mib.MPCurrEstab, -1)
 		c.s.mu.Lock()
 		delete(c.s.conns, x)
 		c.s.mu.Unlock()
@@ -93,7 +94,7 @@ func (c *conn) begin(now time.Duration, p *port, seed *Seed) *driver.Conn {
 			done(x)
 		}
 	}
-	c.s.count.Count(mib.MPCurrEstab)
+	c.count.Count(mib.MPCurrEstab)
 	d := driver.NewConn(dp, nil)
 	c.s.mu.Lock()
 	c.s.conns[d] = c
@@ -123,9 +124,9 @@ func (s *Stack) Dial(ctx context.Context, seed Seed, local, remote netip.AddrPor
 	cfg := c.config(now, p, p.lf.Local(), p.lf.Remote(), p.mtu())
 	switch seed.Plain {
 	case extapi.FallbackPeer:
-		s.count.Count(mib.MPFallbackTokenInit)
+		c.count.Count(mib.MPFallbackTokenInit)
 	case extapi.FallbackBlackhole:
-		s.count.Count(mib.MPCapableSYNTXDisabled)
+		c.count.Count(mib.MPCapableSYNTXDisabled)
 	}
 	if seed.Plain != extapi.FallbackNone {
 		p.flow = wire.DialPlain(now, cfg, seed.Plain)
@@ -181,7 +182,7 @@ func (c *conn) join(ctx context.Context, d *driver.Conn, r engine.JoinRequest) e
 		var entered *driver.Conn
 		if res.Err == nil {
 			if r.Path.Remote.Port() != c.peer {
-				c.s.count.Count(mib.MPJoinPortSynAckRx)
+				c.count.Count(mib.MPJoinPortSynAckRx)
 			}
 			if entered = c.adopt(now, d, p, engine.FlowParams{
 				LocalID: r.LocalID, RemoteID: initiator.PeerID,
@@ -225,9 +226,9 @@ func (c *conn) joinPort(local, remote netip.AddrPort, iface string) (*port, erro
 func (c *conn) unreached(err error) {
 	switch {
 	case errors.Is(err, errNoRoute):
-		c.s.count.Count(mib.MPJoinSynTxConnectErr)
+		c.count.Count(mib.MPJoinSynTxConnectErr)
 	case !errors.Is(err, link.ErrClosed):
-		c.s.count.Count(mib.MPJoinSynTxBindErr)
+		c.count.Count(mib.MPJoinSynTxBindErr)
 	}
 }
 
