@@ -53,6 +53,7 @@ type route struct {
 	data int           // bytes of payload that came through
 	free [2]time.Duration
 	seen []packet.Segment // with keep
+	when []time.Duration  // of these
 	keep bool
 }
 
@@ -483,7 +484,7 @@ func (w *world) send(from *host, s packet.Segment) {
 			continue
 		}
 		if r.keep {
-			r.seen = append(r.seen, p)
+			r.seen, r.when = append(r.seen, p), append(r.when, w.now)
 		}
 		out := []packet.Segment{p}
 		if r.box != nil {

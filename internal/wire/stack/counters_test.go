@@ -96,6 +96,13 @@ func TestJoinsAreCounted(t *testing.T) {
 		{"the usual ports", secondAddr, serverPort, nil, tally{"MPJoinSynTx": 1, "MPJoinSynAckRx": 1}, tally{"MPJoinSynRx": 1, "MPJoinAckRx": 1}, true},
 		{"another port", secondAddr, otherPort, nil, tally{"MPJoinSynTx": 1, "MPJoinSynAckRx": 1, "MPJoinPortSynAckRx": 1},
 			tally{"MPJoinSynRx": 1, "MPJoinAckRx": 1, "MPJoinPortSynRx": 1, "MPJoinPortAckRx": 1}, true},
+		{"a source port that another connection has there", secondAddr, serverPort, func(w *world, client uint16) {
+			h := w.fabric.hosts[0]
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			_, err := h.flow(netip.AddrPortFrom(secondAddr, client), netip.AddrPortFrom(serverAddr, serverPort), nil)
+			require.NoError(w.t, err)
+		}, tally{"MPJoinSynTx": 1, "MPJoinSynAckRx": 1}, tally{"MPJoinSynRx": 1, "MPJoinAckRx": 1}, true},
 		{"an address that is not ours", netip.MustParseAddr("203.0.113.77"), serverPort, nil, tally{"MPJoinSynTxConnectErr": 1}, tally{}, true},
 		{"no local port left", secondAddr, serverPort, func(w *world, client uint16) {
 			h := w.fabric.hosts[0]
