@@ -19,9 +19,43 @@ func testConformance(t *testing.T, f Factory) {
 	t.Run("one reduction per window", func(t *testing.T) { conformReduction(t, f) })
 	t.Run("timeout", func(t *testing.T) { conformTimeout(t, f) })
 	t.Run("application limited", func(t *testing.T) { conformAppLimited(t, f) })
+	t.Run("split ACKs", func(t *testing.T) { conformSplitting(t, f) })
 	t.Run("spurious", func(t *testing.T) { conformSpurious(t, f) })
 	t.Run("no allocation", func(t *testing.T) { conformAllocations(t, f) })
 	require.NotEmpty(t, f.Name())
+}
+
+// conformSplitting: a peer that acknowledges each segment in many pieces gains nothing by it (RFC 3465 section 2.3).
+func conformSplitting(t *testing.T, f Factory) {
+	const size, flight = 1000, 20
+	grown := func(avoiding bool, pieces int) int64 {
+		c := f.NewGroup().New(0, Subflow{MSS: size, InitialWindow: flight * size, RTT: rtt})
+		now := rtt
+		if avoiding {
+			c.OnLoss(now, Loss{Bytes: size, InFlight: 2 * flight * size, SentAt: 0})
+		}
+		before := c.Window()
+		rounds := 3 // of slow start, which doubles the window in each
+		if avoiding {
+			rounds = 20
+		}
+		for range rounds {
+			now += rtt
+			for left := c.Window() / size * size; left > 0; left -= size / int64(pieces) {
+				c.OnAck(now, Ack{
+					Bytes: size / int64(pieces), InFlight: c.Window(), SentAt: now - rtt + 1, RTT: rtt, SRTT: rtt, MinRTT: rtt,
+				})
+			}
+		}
+		return c.Window() - before
+	}
+	for _, avoiding := range []bool{false, true} {
+		whole := grown(avoiding, 1)
+		require.Positive(t, whole)
+		for _, pieces := range []int{10, 1000} {
+			require.LessOrEqual(t, grown(avoiding, pieces), whole+2*size, "in %d pieces, in congestion avoidance: %v", pieces, avoiding)
+		}
+	}
 }
 
 // operation is one input, drawn once and given to several controllers.

@@ -30,7 +30,7 @@ type Config struct {
 	IdlePathTimeout time.Duration // 0: keep; <0: close idle extra subflows at once
 	NoPathTimeout   time.Duration // <0: fail at once
 	CloseTimeout    time.Duration
-	Counters        *mib.Table // where the connection counts; nil: nowhere
+	Counters        *mib.Tally // where the connection counts; nil: nowhere
 	Loopback        bool       // the first subflow is on loopback
 	Tracing         bool       // produce the per-chunk events too
 }
@@ -39,7 +39,7 @@ type Config struct {
 type kept struct {
 	Client, Tracing bool
 	Memory          Memory
-	Counters        *mib.Table
+	Counters        *mib.Tally
 	RecvBuffer      int
 
 	StallTimeout, IdlePathTimeout, NoPathTimeout, CloseTimeout time.Duration

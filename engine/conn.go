@@ -119,7 +119,7 @@ func (c *Conn) Keys() Keys { return c.keys }
 func (c *Conn) setEstablished(now time.Duration) {
 	c.established = true
 	c.paths.established(now)
-	c.event(extapi.ConnEstablished{Info: c.Info()})
+	c.event(extapi.ConnEstablished{Info: c.info()})
 	for _, s := range c.flows {
 		c.announce(s)
 	}
@@ -159,6 +159,13 @@ func (c *Conn) Drained() bool {
 
 // Info is a snapshot of the connection. Established is left to the driver, which knows the clock.
 func (c *Conn) Info() extapi.ConnInfo {
+	i := c.info()
+	i.MPTCP = c.cfg.Counters.Snapshot()
+	return i
+}
+
+// info is Info without the counters, for events.
+func (c *Conn) info() extapi.ConnInfo {
 	i := extapi.ConnInfo{
 		ID: c.id.conn, Carrier: c.id.carrier, Fallback: c.fall.reason,
 		SndNxt: c.snd.nxt, SndUna: c.snd.una, RcvNxt: c.rcv.q.rcvNxt(),

@@ -49,6 +49,7 @@ func (c *Conn) HandlePlain(now time.Duration, id PathID) {
 // stripped leaves Multipath TCP where that is possible, and the subflow where not.
 func (c *Conn) stripped(now time.Duration, s *subflow) {
 	if !c.alone(s) || !c.contiguous(s) {
+		c.cfg.Counters.Count(mib.FallbackFailed)
 		c.abortFlow(now, s, ResetMiddlebox, nil)
 		return
 	}
@@ -56,7 +57,11 @@ func (c *Conn) stripped(now time.Duration, s *subflow) {
 	if !c.established && !c.cfg.Client {
 		reason = extapi.FallbackThirdAck
 	}
-	c.cfg.Counters.Count(mib.DssFallback)
+	count := mib.MPCapableDataFallback
+	if s.signalled {
+		count = mib.DssFallback
+	}
+	c.cfg.Counters.Count(count)
 	c.goPlain(now, s, reason)
 }
 

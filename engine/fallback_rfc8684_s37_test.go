@@ -317,11 +317,15 @@ func TestChecksumFailureOnOneOfTwo(t *testing.T) {
 // "In the rare case that the data is not contiguous [...] the receiver MUST close the subflow with a
 // RST with MP_FAIL."
 func TestChecksumFailureWithAHole(t *testing.T) {
-	_, f := single(t, false, checksums)
-	f.Sends(summed(10, "behind a hole", false))
+	s, f := single(t, false, checksums)
+	f.Sends(summed(7, "behind a hole", false))
 	f.clear()
-	f.Sends(summed(0, "changed", true))
+	f.Sends(summed(0, "changed", true), summed(0, "nothing counts any more", false))
 	f.Wants("no fallback", "MP_FAIL 0", "abort 6")
+	require.Equal(t, s.remote(), s.c.Info().RcvNxt)
+	g := s.joined("10.0.2.1:5000")
+	g.Sends(summed(0, "correct", false))
+	s.wantRead("correctbehind a hole")
 }
 
 // "the receiver of an MP_FAIL MUST also respond with an MP_FAIL in the reverse direction and entirely

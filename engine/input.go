@@ -17,7 +17,7 @@ func (c *Conn) HandleDSS(now time.Duration, id PathID, d *options.DSS) {
 	if s == nil || s.state == extapi.StateClosed || !c.remoteKnown {
 		return
 	}
-	s.tx.lastRx = now
+	s.tx.lastRx, s.signalled = now, true
 	if d.HasAck {
 		s.tx.lastDataAck = now
 	}
@@ -123,7 +123,11 @@ func (c *Conn) takeMapping(now time.Duration, s *subflow, d *options.DSS) {
 		c.fall.declared = seqnum.Max(c.fall.declared, dsn+n)
 	}
 	if err := s.rx.add(dsn, d); err != nil {
-		c.cfg.Counters.Count(mib.DSSNotMatching)
+		why := mib.DSSNotMatching
+		if err == errSSN {
+			why = mib.DSSNoMatchTCP
+		}
+		c.cfg.Counters.Count(why)
 		c.abortFlow(now, s, ResetProtocol, err)
 		return
 	}
@@ -143,6 +147,7 @@ func (c *Conn) inWindow(dsn, n uint64) bool {
 func (c *Conn) takeInfinite(now time.Duration, s *subflow, dsn uint64, d *options.DSS) {
 	c.cfg.Counters.Count(mib.InfiniteMapRx)
 	if len(c.flows) > 1 || !s.p.Initial || s.p.Carrier == extapi.CarrierStream {
+		c.cfg.Counters.Count(mib.FallbackFailed)
 		c.abortFlow(now, s, ResetMiddlebox, &ProtocolError{Section: "RFC 8684 section 3.7", Detail: "infinite mapping with more than one subflow, or on a carrier that never falls back"})
 		return
 	}

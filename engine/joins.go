@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/mptcp-go/mptcp/extapi"
+	"github.com/mptcp-go/mptcp/internal/mib"
 	"github.com/mptcp-go/mptcp/options"
 	"github.com/mptcp-go/mptcp/scheduler"
 )
@@ -39,6 +40,7 @@ func (c *Conn) SetLocalAddrs(now time.Duration, list []extapi.Candidate) {
 		s := c.flows[i]
 		a := s.p.Local.Addr().Unmap()
 		if containsAddr(had, a) && !containsAddr(hosts, a) {
+			c.cfg.Counters.Count(mib.RmSubflow)
 			c.abortFlow(now, s, ResetUnspecified, ErrAddrGone)
 		}
 	}
@@ -117,7 +119,10 @@ func (c *Conn) RemoveLocalAddr(now time.Duration, a netip.AddrPort) error {
 		s := c.flows[i]
 		if s.p.Local == a || a.Port() == 0 && s.p.Local.Addr() == a.Addr() {
 			found = true
-			if err := c.CloseFlow(now, s.id); err == ErrLastSubflow {
+			switch err := c.CloseFlow(now, s.id); err {
+			case nil:
+				c.cfg.Counters.Count(mib.RmSubflow)
+			case ErrLastSubflow:
 				last = err
 			}
 		}

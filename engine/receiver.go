@@ -24,7 +24,7 @@ type receiver struct {
 	discard   bool   // CloseRead: what arrives is acknowledged and dropped
 	unbounded bool   // after a fallback TCP alone keeps the window
 	lostData  bool   // data was dropped that the application never read
-	count     *mib.Table
+	count     *mib.Tally
 
 	fin      uint64 // data sequence number of the peer's DATA_FIN
 	finKnown bool

@@ -71,6 +71,9 @@ func badMapping(detail string) error {
 	return &ProtocolError{Section: "RFC 8684 section 3.3.1", Detail: detail}
 }
 
+// errSSN says that a mapping's subflow sequence number is far from any that the subflow's bytes can have.
+var errSSN = badMapping("mapping before the subflow's first byte, or far beyond its bytes")
+
 // add takes the mapping of a DSS, its data sequence number promoted to 64 bits. An error is a
 // violation by the peer: the subflow is to be reset.
 func (r *rxMappings) add(dsn uint64, d *options.DSS) error {
@@ -98,10 +101,8 @@ func (r *rxMappings) add(dsn uint64, d *options.DSS) error {
 	}
 	off, ok := r.offset(d.SSN)
 	switch {
-	case !ok:
-		return badMapping("mapping before the subflow's first byte")
-	case int64(off-r.pos) > maxAhead:
-		return badMapping("mapping far beyond the subflow's bytes")
+	case !ok || int64(off-r.pos) > maxAhead:
+		return errSSN
 	case r.exact && off != r.end():
 		return badMapping("mapping does not begin at the subflow's next byte")
 	}

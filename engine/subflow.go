@@ -25,6 +25,7 @@ type subflow struct {
 	err   error
 
 	announced  bool // SubflowEstablished was reported
+	signalled  bool // a DSS has come
 	finSent    bool
 	finAcked   bool // by the peer's TCP
 	finRcvd    bool

@@ -1,7 +1,7 @@
 package extapi
 
 // Counters are what a Transport's own TCP (ModeWire) has counted since its first use: of all connections, those that
-// are gone too, and of its listeners. They only grow.
+// are gone too, and of its listeners. They only grow, but for MPCurrEstab.
 type Counters struct {
 	TCP    TCPCounters
 	Listen ListenCounters
@@ -88,9 +88,11 @@ type ListenCounters struct {
 	Resets          uint64 // RSTs in answer
 }
 
-// MPTCPCounters are those of Multipath TCP, under the names that Linux gives its own: MPJoinSynRx is what nstat shows
-// as MPTcpExtMPJoinSynRx. Linux counts some of them at other moments of the same event, and has more: those about sockets
-// and skbs mean nothing here.
+// MPTCPCounters are those of Multipath TCP, under the names that Linux gives its own (net/mptcp/mib.h): MPJoinSynRx is what
+// nstat shows as MPTcpExtMPJoinSynRx. Each is a number of events. Linux counts some of them at other moments of the
+// same event, and has more, which mean nothing here: of sockets (MPJoinSynTxCreatSkErr, MD5SigFallback, MPCapableEndpAttempt), of
+// how its queues and windows are kept (OFOQueueTail, OFOMerge, SndWndShared and the RcvWnd...), and of joins at ports
+// that it did not announce (MismatchPort...), for here every listener takes them.
 type MPTCPCounters struct {
 	MPCapableCounters
 	MPJoinCounters
@@ -109,33 +111,42 @@ type MPCapableCounters struct {
 	MPCapableFallbackSYNACK uint64 // SYN/ACK without MP_CAPABLE
 	MPCapableSYNTXDrop      uint64 // SYNs with MP_CAPABLE that got no answer, so that one without it left
 	MPCapableSYNTXDisabled  uint64 // connections begun without MP_CAPABLE, since it had got lost on the way there before
+	MPCapableDataFallback   uint64 // fallbacks since no option came after the handshake
 	MPFallbackTokenInit     uint64 // no token was free
-	SimultConnectFallback   uint64
+	SimultConnectFallback   uint64 // both sides' SYNs crossed
 	Blackhole               uint64 // destinations found to lose SYNs with MP_CAPABLE
+	MPCurrEstab             uint64 // connections that there are now, those that have fallen back among them: it falls too
 }
 
 // MPJoinCounters are about further ones.
 type MPJoinCounters struct {
-	MPJoinNoTokenFound      uint64
-	MPJoinSynRx             uint64
+	MPJoinNoTokenFound      uint64 // SYNs with MP_JOIN whose token no connection has
+	MPJoinSynRx             uint64 // SYNs with MP_JOIN received
 	MPJoinSynBackupRx       uint64 // of these, with the backup flag
-	MPJoinSynAckRx          uint64
-	MPJoinSynAckBackupRx    uint64
+	MPJoinSynAckRx          uint64 // joins of ours answered with a right HMAC
+	MPJoinSynAckBackupRx    uint64 // of these, with the backup flag
 	MPJoinSynAckHMacFailure uint64
-	MPJoinAckRx             uint64
+	MPJoinAckRx             uint64 // joins of the peer's with a right HMAC
 	MPJoinAckHMacFailure    uint64
 	MPJoinRejected          uint64 // joins that the connection did not want
 	MPJoinSynTx             uint64 // joins begun
+	MPJoinSynTxBindErr      uint64 // joins for which no local port could be had
+	MPJoinSynTxConnectErr   uint64 // joins to where no route leads
+	MPJoinPortSynRx         uint64 // of MPJoinSynRx, to another port than the first subflow's
+	MPJoinPortSynAckRx      uint64 // of MPJoinSynAckRx, from another port than the first subflow's
+	MPJoinPortAckRx         uint64 // of MPJoinAckRx, to another port than the first subflow's
 }
 
 // DSSCounters are about data.
 type DSSCounters struct {
 	MPTCPRetrans          uint64 // mappings sent once more
 	DSSNotMatching        uint64 // mappings that contradict earlier ones, or the protocol
+	DSSNoMatchTCP         uint64 // mappings of subflow sequence numbers that can't be
 	DSSCorruptionFallback uint64 // wrong DSS checksums after which the connection fell back
 	DSSCorruptionReset    uint64 // wrong DSS checksums after which the subflow was reset
 	DataCsumErr           uint64 // wrong DSS checksums
-	DssFallback           uint64 // fallbacks since DSS options were missing
+	DssFallback           uint64 // fallbacks since DSS options were missing that had come before
+	FallbackFailed        uint64 // subflows reset, since what broke them allowed a fallback to the only subflow alone
 	InfiniteMapTx         uint64
 	InfiniteMapRx         uint64
 	OFOQueue              uint64 // pieces of data that waited for others
@@ -148,14 +159,17 @@ type DSSCounters struct {
 type AddAddrCounters struct {
 	AddAddr       uint64 // ADD_ADDR received with a right HMAC
 	AddAddrTx     uint64
-	AddAddrTxDrop uint64 // that no segment had room for
+	AddAddrTxDrop uint64 // that no segment had room for, or too many others waited before
 	AddAddrDrop   uint64 // received and not taken: too many
-	EchoAdd       uint64
+	EchoAdd       uint64 // ADD_ADDR of ours that came back
 	EchoAddTx     uint64
+	EchoAddTxDrop uint64 // as AddAddrTxDrop
 	PortAdd       uint64 // ADD_ADDR received with a port
 	RmAddr        uint64 // addresses that the peer took back
 	RmAddrDrop    uint64 // of which nothing was known
-	RmAddrTx      uint64
+	RmAddrTx      uint64 // REMOVE_ADDR sent, on each subflow
+	RmAddrTxDrop  uint64 // as AddAddrTxDrop
+	RmSubflow     uint64 // subflows closed, since an address of ours was taken back
 }
 
 // SubflowCounters are about what else is said of subflows, and their state.
@@ -168,8 +182,8 @@ type SubflowCounters struct {
 	MPFastcloseRx  uint64
 	MPRstTx        uint64
 	MPRstRx        uint64
-	SubflowStale   uint64
-	SubflowRecover uint64
+	SubflowStale   uint64 // subflows that went stale
+	SubflowRecover uint64 // and came back
 }
 
 // LinkCounters are those of the raw sockets, in segments if not said otherwise.

@@ -106,6 +106,11 @@ type ConnInfo struct {
 	BytesReinjected uint64    // sent once more, on another subflow
 	Scheduler       string    // Factory.Name of the scheduler in use
 	Checksum        bool      // DSS checksums are in use
+
+	// MPTCP are the connection's own counters, those of subflows that are gone among them; nil in events, and where the connection
+	// is not ModeWire's. What comes before it is known whose it is counts in Transport.Counters alone: MPCapableSYNRX,
+	// MPFallbackTokenInit of a listener, MPJoinNoTokenFound.
+	MPTCP *MPTCPCounters
 }
 
 // LogValue puts the connection's identity and its totals into a log line.

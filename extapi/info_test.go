@@ -43,13 +43,20 @@ func TestConnInfoJSON(t *testing.T) {
 		ID: 7, Carrier: CarrierWire, Version: 1, Token: 0xab, Established: time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC),
 		SndNxt: 1<<64 - 1, SndUna: 1<<53 + 1, RcvNxt: 3, SendBuffered: 4, RecvBuffered: 5, OutOfOrder: 6,
 		BytesSent: 7, BytesReceived: 8, BytesReinjected: 9, Scheduler: "minrtt", Checksum: true,
+		MPTCP: &MPTCPCounters{SubflowCounters: SubflowCounters{MPRstTx: 1<<53 - 1}},
 	}
 	b, err := json.Marshal(want)
+	require.NoError(t, err)
+	var fields map[string]json.RawMessage
+	require.NoError(t, json.Unmarshal(b, &fields))
+	require.Contains(t, string(fields["mptcp"]), `"MPRstTx":9007199254740991`)
+	delete(fields, "mptcp")
+	rest, err := json.Marshal(fields)
 	require.NoError(t, err)
 	require.JSONEq(t, `{"id":7,"carrier":"wire","fallback":"none","version":1,"token":"000000ab",
 		"established":"2026-01-02T03:04:05.000000006Z","snd_nxt":"18446744073709551615",
 		"snd_una":"9007199254740993","rcv_nxt":"3","send_buffered":4,"recv_buffered":5,"out_of_order":6,
-		"bytes_sent":7,"bytes_received":8,"bytes_reinjected":9,"scheduler":"minrtt","checksum":true}`, string(b))
+		"bytes_sent":7,"bytes_received":8,"bytes_reinjected":9,"scheduler":"minrtt","checksum":true}`, string(rest))
 	var got ConnInfo
 	require.NoError(t, json.Unmarshal(b, &got))
 	require.Equal(t, want, got)
@@ -58,6 +65,7 @@ func TestConnInfoJSON(t *testing.T) {
 	b, err = json.Marshal(ConnInfo{})
 	require.NoError(t, err)
 	require.NotContains(t, string(b), "established", "a connection that is not established has no such time")
+	require.NotContains(t, string(b), "mptcp", "nor counters where they are not ours")
 }
 
 func TestSubflowInfoJSONRoundTrips(t *testing.T) {

@@ -97,6 +97,7 @@ type connJSON struct {
 	BytesReinjected uint64         `json:"bytes_reinjected"`
 	Scheduler       string         `json:"scheduler,omitempty"`
 	Checksum        bool           `json:"checksum"`
+	MPTCP           *MPTCPCounters `json:"mptcp,omitempty"`
 }
 
 // MarshalJSON writes snake_case names, the token as eight hexadecimal digits and sequence numbers as
@@ -107,7 +108,7 @@ func (i ConnInfo) MarshalJSON() ([]byte, error) {
 		Established: i.Established, SndNxt: i.SndNxt, SndUna: i.SndUna, RcvNxt: i.RcvNxt,
 		SendBuffered: i.SendBuffered, RecvBuffered: i.RecvBuffered, OutOfOrder: i.OutOfOrder,
 		BytesSent: i.BytesSent, BytesReceived: i.BytesReceived, BytesReinjected: i.BytesReinjected,
-		Scheduler: i.Scheduler, Checksum: i.Checksum,
+		Scheduler: i.Scheduler, Checksum: i.Checksum, MPTCP: i.MPTCP,
 	})
 }
 
@@ -126,7 +127,7 @@ func (i *ConnInfo) UnmarshalJSON(b []byte) error {
 		Established: j.Established, SndNxt: j.SndNxt, SndUna: j.SndUna, RcvNxt: j.RcvNxt,
 		SendBuffered: j.SendBuffered, RecvBuffered: j.RecvBuffered, OutOfOrder: j.OutOfOrder,
 		BytesSent: j.BytesSent, BytesReceived: j.BytesReceived, BytesReinjected: j.BytesReinjected,
-		Scheduler: j.Scheduler, Checksum: j.Checksum,
+		Scheduler: j.Scheduler, Checksum: j.Checksum, MPTCP: j.MPTCP,
 	}
 	return nil
 }

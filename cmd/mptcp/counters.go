@@ -3,27 +3,26 @@ package main
 import (
 	"fmt"
 	"strings"
+	"text/tabwriter"
 
 	"github.com/mptcp-go/mptcp/extapi"
 	"github.com/mptcp-go/mptcp/internal/mib"
 )
 
-// formatCounters writes what is not 0 of the counters, a line for each kind.
+// formatCounters writes what is not 0 of the counters, one in a line.
 func formatCounters(c extapi.Counters) string {
 	var text strings.Builder
-	line := func(kind string, counters any) {
-		var list []string
-		mib.Named(counters, func(name string, n uint64) {
+	tw := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
+	for _, kind := range []struct {
+		name     string
+		counters any
+	}{{"tcp", c.TCP}, {"mptcp", c.MPTCP}, {"link", c.Link}} {
+		mib.Named(kind.counters, func(name string, n uint64) {
 			if n > 0 {
-				list = append(list, fmt.Sprintf("%s=%d", name, n))
+				fmt.Fprintf(tw, "  %s\t%s\t%d\n", kind.name, name, n)
 			}
 		})
-		if len(list) > 0 {
-			fmt.Fprintf(&text, "%s: %s\n", kind, strings.Join(list, " "))
-		}
 	}
-	line("tcp", c.TCP)
-	line("mptcp", c.MPTCP)
-	line("link", c.Link)
+	_ = tw.Flush()
 	return text.String()
 }

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -210,6 +211,12 @@ func TestKernelState(t *testing.T) {
 	require.NoError(t, os.MkdirAll(filepath.Join(proc, "sys/net/mptcp"), 0o700))
 	require.NoError(t, os.MkdirAll(filepath.Join(proc, "net"), 0o700))
 	require.NoError(t, os.WriteFile(filepath.Join(proc, "sys/net/mptcp/enabled"), []byte("1\n"), 0o600))
-	require.NoError(t, os.WriteFile(filepath.Join(proc, "net/netstat"), []byte("TcpExt: A\nTcpExt: 1\nMPTcpExt: MPCapableSYNRX Other\nMPTcpExt: 42 7\n"), 0o600))
-	require.Equal(t, map[string]string{"enabled": "1", "counter MPCapableSYNRX": "42"}, kernelState(proc))
+	require.NoError(t, os.WriteFile(filepath.Join(proc, "net/netstat"), []byte("TcpExt: A\nTcpExt: 1\nMPTcpExt: MPCapableSYNRX Other\nMPTcpExt: 42 0\n"), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(proc, "sys/net/mptcp/idle"), []byte("0\n"), 0o600))
+	require.Equal(t, map[string]string{"enabled": "1", "idle": "0", "counter MPCapableSYNRX": "42", "counter Other": "0"}, kernelState(proc))
+	var text strings.Builder
+	machine{Kernel: kernelState(proc)}.print(&text)
+	require.Regexp(t, `(?m)^  counter MPCapableSYNRX +42$`, text.String())
+	require.Regexp(t, `(?m)^  idle +0$`, text.String(), "a setting that is 0 is one")
+	require.NotContains(t, text.String(), "Other", "a counter that is 0 has nothing to tell")
 }

@@ -19,7 +19,7 @@ import (
 const infoHelp = `
 Shows what this machine offers: which carriers can be used and why others cannot, how the wire carrier may send fast, the
 interfaces with their kinds, the addresses that subflows may use, those that a listener would announce to its peers, and
-the state of the kernel's own Multipath TCP.
+the state of the kernel's own Multipath TCP: its settings, and those of its counters that are not 0 (with -json all).
 
 Examples:
   mptcp info
@@ -108,6 +108,9 @@ func newCapability(name string, err error) capability {
 	return c
 }
 
+// counterPrefix tells counters from settings in what kernelState returns.
+const counterPrefix = "counter "
+
 // kernelState reads Linux's settings and counters of its own Multipath TCP below proc; nil elsewhere.
 func kernelState(proc string) map[string]string {
 	state := make(map[string]string)
@@ -118,11 +121,8 @@ func kernelState(proc string) map[string]string {
 		}
 	}
 	if b, err := os.ReadFile(filepath.Join(proc, "net/netstat")); err == nil {
-		counters := netstat(string(b))
-		for _, name := range []string{"MPCapableSYNRX", "MPCapableSYNTX", "MPJoinAckRx", "MPCapableFallbackACK", "MPFallbackTokenInit"} {
-			if v, ok := counters[name]; ok {
-				state["counter "+name] = v
-			}
+		for name, v := range netstat(string(b)) {
+			state[counterPrefix+name] = v
 		}
 	}
 	if len(state) == 0 {
@@ -205,7 +205,9 @@ func (m machine) print(w io.Writer) {
 	if m.Kernel != nil {
 		fmt.Fprintf(w, "\nkernel MPTCP\n")
 		for _, k := range sortedKeys(m.Kernel) {
-			fmt.Fprintf(w, "  %-32s %s\n", k, m.Kernel[k])
+			if v := m.Kernel[k]; v != "0" || !strings.HasPrefix(k, counterPrefix) {
+				fmt.Fprintf(w, "  %-32s %s\n", k, v)
+			}
 		}
 	}
 }

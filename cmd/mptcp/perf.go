@@ -9,7 +9,9 @@ import (
 
 const perfHelp = `
 Measures how fast data moves between two machines and over which paths, like iperf3. One machine runs the server; the
-client runs a test and prints what moved. The last line counts, and waits for, what has arrived at the other side.
+client runs a test and prints what moved. The last line counts, and waits for, what has arrived at the other side. With
+-mode wire the client's TCP is ours: those of its counters follow that are not 0 (with -json all), under the names of
+RFC 4898 and, those of Multipath TCP, of Linux ("nstat -az 'MPTcpExt*'").
 
 Examples:
   server$ mptcp perf -s

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/mptcp-go/mptcp"
+	"github.com/mptcp-go/mptcp/extapi"
 )
 
 // measurement is one test as the client sees it.
@@ -40,6 +41,8 @@ type perfResult struct {
 	Intervals   []perfSample `json:"intervals"`
 	End         perfSample   `json:"end"`
 	Error       string       `json:"error,omitempty"`
+
+	Counters *extapi.Counters `json:"counters,omitempty"` // of our own TCP, with -mode wire
 }
 
 // perfSample is a stretch of time.
@@ -71,6 +74,11 @@ func (p *perf) measure(ctx context.Context, e *env) error {
 	defer cancel()
 	defer m.close()
 	err = m.run(ctx, dialer)
+	if p.mode == "wire" {
+		c := t.Counters()
+		m.result.Counters = &c
+		fmt.Fprint(m.out, formatCounters(c))
+	}
 	if p.json {
 		if err != nil {
 			m.result.Error = err.Error()

@@ -1,4 +1,4 @@
-// Package mib counts what Multipath TCP does on the connections of one stack, under the names of Linux's MPTcpExt.
+// Package mib counts what Multipath TCP does, on one connection and on all of a stack, under the names of Linux's MPTcpExt.
 package mib
 
 import (
@@ -21,9 +21,11 @@ const (
 	MPCapableFallbackSYNACK
 	MPCapableSYNTXDrop
 	MPCapableSYNTXDisabled
+	MPCapableDataFallback
 	MPFallbackTokenInit
 	SimultConnectFallback
 	Blackhole
+	MPCurrEstab
 	MPJoinNoTokenFound
 	MPJoinSynRx
 	MPJoinSynBackupRx
@@ -34,12 +36,19 @@ const (
 	MPJoinAckHMacFailure
 	MPJoinRejected
 	MPJoinSynTx
+	MPJoinSynTxBindErr
+	MPJoinSynTxConnectErr
+	MPJoinPortSynRx
+	MPJoinPortSynAckRx
+	MPJoinPortAckRx
 	MPTCPRetrans
 	DSSNotMatching
+	DSSNoMatchTCP
 	DSSCorruptionFallback
 	DSSCorruptionReset
 	DataCsumErr
 	DssFallback
+	FallbackFailed
 	InfiniteMapTx
 	InfiniteMapRx
 	OFOQueue
@@ -52,10 +61,13 @@ const (
 	AddAddrDrop
 	EchoAdd
 	EchoAddTx
+	EchoAddTxDrop
 	PortAdd
 	RmAddr
 	RmAddrDrop
 	RmAddrTx
+	RmAddrTxDrop
+	RmSubflow
 	MPPrioTx
 	MPPrioRx
 	MPFailTx
@@ -69,7 +81,10 @@ const (
 	counters
 )
 
-// Table is where the connections of a stack count, whatever lock they hold. A nil *Table counts nothing.
+// Counts is where something is counted: a Table, or a Tally.
+type Counts interface{ Count(Counter) }
+
+// Table is where a stack counts, whatever lock is held. A nil *Table counts nothing.
 type Table [counters]atomic.Uint64
 
 // Add counts n events.
@@ -90,6 +105,59 @@ func (t *Table) Snapshot() (s extapi.MPTCPCounters) {
 		next++
 	})
 	return s
+}
+
+// Tally is what one connection has counted, which its stack counts too. Few counters move in the life of one, so that only these
+// take room. It needs no lock, since the handshakes of joins do not have the connection's. A nil *Tally counts nothing.
+type Tally struct {
+	Of   *Table // the stack's; nil: there is none
+	list atomic.Pointer[tallied]
+}
+
+// tallied is one counter, and those before it in the list.
+type tallied struct {
+	n    atomic.Uint64
+	c    Counter
+	next *tallied
+}
+
+// Add counts n events.
+func (t *Tally) Add(c Counter, n int) {
+	if t != nil {
+		t.Of.Add(c, n)
+		t.at(c).Add(uint64(n))
+	}
+}
+
+// Count counts one event.
+func (t *Tally) Count(c Counter) { t.Add(c, 1) }
+
+// at is where c is counted.
+func (t *Tally) at(c Counter) *atomic.Uint64 {
+	for {
+		head := t.list.Load()
+		for x := head; x != nil; x = x.next {
+			if x.c == c {
+				return &x.n
+			}
+		}
+		if x := (&tallied{c: c, next: head}); t.list.CompareAndSwap(head, x) {
+			return &x.n
+		}
+	}
+}
+
+// Snapshot is what has been counted so far; nil of a nil *Tally.
+func (t *Tally) Snapshot() *extapi.MPTCPCounters {
+	if t == nil {
+		return nil
+	}
+	var all Table
+	for x := t.list.Load(); x != nil; x = x.next {
+		all[x.c].Store(x.n.Load())
+	}
+	s := all.Snapshot()
+	return &s
 }
 
 // each calls f for every counter of a struct, in order, and of those that it consists of.

@@ -4,6 +4,7 @@ import (
 	"os"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -70,6 +71,18 @@ func TestCountersAreTheFields(t *testing.T) {
 		"SubflowRecover":          SubflowRecover,
 		"Blackhole":               Blackhole,
 		"WinProbe":                WinProbe,
+		"MPCapableDataFallback":   MPCapableDataFallback,
+		"MPCurrEstab":             MPCurrEstab,
+		"MPJoinSynTxBindErr":      MPJoinSynTxBindErr,
+		"MPJoinSynTxConnectErr":   MPJoinSynTxConnectErr,
+		"MPJoinPortSynRx":         MPJoinPortSynRx,
+		"MPJoinPortSynAckRx":      MPJoinPortSynAckRx,
+		"MPJoinPortAckRx":         MPJoinPortAckRx,
+		"DSSNoMatchTCP":           DSSNoMatchTCP,
+		"FallbackFailed":          FallbackFailed,
+		"EchoAddTxDrop":           EchoAddTxDrop,
+		"RmAddrTxDrop":            RmAddrTxDrop,
+		"RmSubflow":               RmSubflow,
 	} {
 		var table Table
 		table.Add(c, 7)
@@ -94,6 +107,49 @@ func TestNilTableCountsNothing(t *testing.T) {
 	var table *Table
 	table.Count(AddAddr)
 	table.Add(AddAddr, 3)
+}
+
+// A connection's counters are its own, and its stack's are all of them.
+func TestTally(t *testing.T) {
+	var stack Table
+	a, b := Tally{Of: &stack}, Tally{Of: &stack}
+	a.Count(AddAddr)
+	a.Add(MPCurrEstab, 1)
+	b.Add(AddAddr, 3)
+	b.Add(MPCurrEstab, 1)
+	b.Add(MPCurrEstab, -1)
+	require.Equal(t, &extapi.MPTCPCounters{
+		AddAddrCounters: extapi.AddAddrCounters{AddAddr: 1}, MPCapableCounters: extapi.MPCapableCounters{MPCurrEstab: 1},
+	}, a.Snapshot())
+	require.Equal(t, &extapi.MPTCPCounters{AddAddrCounters: extapi.AddAddrCounters{AddAddr: 3}}, b.Snapshot())
+	all := stack.Snapshot()
+	require.Equal(t, []uint64{4, 1}, []uint64{all.AddAddr, all.MPCurrEstab})
+	var none *Tally
+	none.Count(AddAddr)
+	require.Nil(t, none.Snapshot())
+	require.NotPanics(t, func() { new(Tally).Count(AddAddr) })
+}
+
+// Joins shake hands beside each other, and beside the connection.
+func TestTallyIsSharedWithoutALock(t *testing.T) {
+	var tally Tally
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			for c := range counters {
+				tally.Count(c)
+			}
+		})
+	}
+	all.Wait()
+	Named(*tally.Snapshot(), func(name string, n uint64) { require.EqualValues(t, 4, n, name) })
+}
+
+// What happens often allocates nothing once it has been counted.
+func TestTallyAllocatesOnce(t *testing.T) {
+	tally := &Tally{Of: new(Table)}
+	tally.Count(OFOQueue)
+	require.Zero(t, testing.AllocsPerRun(100, func() { tally.Count(OFOQueue) }))
 }
 
 func TestSum(t *testing.T) {

@@ -85,6 +85,7 @@ func kernelAnnouncesPort(dialed bool) scenario {
 			s.await("MPJoinPortAckRx", 1)
 			s.requireCounted(map[string]int{"MPJoinPortSynRx": 1, "MPJoinPortAckRx": 1})
 			s.proves(p, p.client, "s2")
+			require.EqualValues(t, 1, p.client.state().Info.MPTCP.MPJoinPortSynAckRx)
 		} else {
 			s.carrying("c1")
 			s.requireCounted(map[string]int{"MPJoinPortSynRx": 0, "MPJoinSynRx": 0})
@@ -283,6 +284,8 @@ func TestNamespaceWireJoinsRefused(t *testing.T) {
 			s.do("c", fmt.Sprintf("ip addr del %v/24 dev c2", clientIP(2)))
 			s.await("RmAddr", 1)
 			s.subflows(p.client, 1)
+			ours := p.client.state().Info.MPTCP
+			require.Equal(t, []uint64{1, 1}, []uint64{ours.RmAddrTx, ours.RmSubflow})
 			s.do("c", fmt.Sprintf("ip addr add %v/24 dev c2", clientIP(2)))
 			s.do("c", fmt.Sprintf("ip route replace default via %v dev c2 metric 200", gateway(clientIP(2))))
 			s.do("c", fmt.Sprintf("ip route replace default via %v dev c2 table 102", gateway(clientIP(2))))

@@ -46,6 +46,7 @@ func TestNamespaceWireDialerJoins(t *testing.T) {
 				requireCounters(t, p.client.state())
 				c, _ := p.stop()
 				require.Equal(t, extapi.CarrierWire, c.Info.Carrier)
+				require.EqualValues(t, paths-1, c.Info.MPTCP.MPJoinSynAckRx)
 				s.requireAgreement(c.Counters)
 			})
 		}
@@ -69,6 +70,7 @@ func TestNamespaceWireListenerJoins(t *testing.T) {
 				requireCounters(t, p.server.state())
 				_, ours := p.stop()
 				require.Equal(t, extapi.CarrierWire, ours.Info.Carrier)
+				require.EqualValues(t, paths-1, ours.Info.MPTCP.MPJoinAckRx)
 				s.requireAgreement(ours.Counters)
 			})
 		}
@@ -85,6 +87,7 @@ func (s *stage) requireAgreement(ours extapi.Counters) {
 		"MPCapableSYNRX": m.MPCapableSYNTX, "MPCapableSYNTX": m.MPCapableSYNRX, "MPCapableACKRX": m.MPCapableSYNACKRX,
 		"MPCapableSYNACKRX": m.MPCapableACKRX,
 		"MPJoinSynRx":       m.MPJoinSynTx, "MPJoinSynTx": m.MPJoinSynRx, "MPJoinAckRx": m.MPJoinSynAckRx, "MPJoinSynAckRx": m.MPJoinAckRx,
+		"MPJoinPortSynRx": m.MPJoinPortSynAckRx, "MPJoinPortSynAckRx": m.MPJoinPortAckRx,
 		"AddAddr": m.AddAddrTx, "AddAddrTx": m.AddAddr, "EchoAdd": m.EchoAddTx, "EchoAddTx": m.EchoAdd,
 		"RmAddr": m.RmAddr, "MPPrioRx": m.MPPrioTx, "MPPrioTx": m.MPPrioRx, "MPFailRx": m.MPFailTx, "MPFailTx": m.MPFailRx,
 	}

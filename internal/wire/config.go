@@ -16,7 +16,7 @@ type Config struct {
 	Group       congestion.Group // makes the flow's controller in Attach; nil: TCP.Controller is it
 	Congestion  string           // name of the controller's factory, for statistics
 	Interface   string           // that the flow leaves through: the zone of its link-local addresses
-	Counters    *mib.Table       // where the flow counts; nil: nowhere
+	Counters    *mib.Tally       // where the flow counts; nil: nowhere
 	CapableSYNs int              // Dial: SYNs that carry MP_CAPABLE before one without it leaves; 0: 2
 }
 

@@ -103,15 +103,50 @@ func TestNumbersOf32Bits(t *testing.T) {
 // subflow with a RST", and so if it is missing: "this RST SHOULD be accompanied by an MP_TCPRST option (Section 3.6) with the
 // reason code for an "MPTCP-specific error"" (section 3.3).
 func TestChecksumThatWasNotAgreed(t *testing.T) {
+	for _, agreed := range []bool{false, true} {
+		s := newScript(t, false)
+		s.sums = agreed
+		f := s.open()
+		g := s.join()
+		d := s.maps(0, 1, 5)
+		if !agreed {
+			d = summed(d, "hello")
+		}
+		g.sends(packet.ACK, "hello", d)
+		require.NotEmpty(t, g.out)
+		require.Equal(t, "RST, MP_TCPRST 1", g.tell(g.out[len(g.out)-1]), "agreed: %v", agreed)
+		require.Empty(t, s.us.in.String())
+		if d = s.maps(0, 1, 5); agreed {
+			d = summed(d, "hello")
+		}
+		f.sends(packet.ACK, "hello", d)
+		require.Equal(t, "hello", s.us.in.String(), "the other subflow goes on")
+		f.out = nil
+	}
+}
+
+// "The sender MUST also remember the receive windows advertised by each subflow. The allowed window for subflow i is (ack_i, ack_i +
+// rcv_wnd_i)" (section 3.3.5): a subflow takes no more, however much the connection's window would allow.
+func TestWindowOfASubflowBindsIt(t *testing.T) {
 	s := newScript(t, false)
-	s.open()
+	f := s.open()
 	g := s.join()
-	d := s.maps(0, 1, 5)
-	d.HasChecksum = true
-	g.sends(packet.ACK, "hello", d)
-	require.NotEmpty(t, g.out)
-	require.Equal(t, "RST, MP_TCPRST 1", g.tell(g.out[len(g.out)-1]))
-	require.Empty(t, s.us.in.String())
+	f.window, g.window = 3000, 60000
+	f.acks(s.ack(0))
+	g.acks(s.ack(0))
+	s.write(40000)
+	s.wait(10 * time.Millisecond)
+	require.Positive(t, len(f.out)+len(g.out))
+	require.Greater(t, f.got, uint32(1), "both are used")
+	require.LessOrEqual(t, f.got, uint32(1+3000))
+	require.Greater(t, g.got, uint32(1+3000), "which the other one's window does not bind")
+	f.window = 2000
+	f.acks(s.ack(0)) // the window's right edge moves on to what was taken and 2000 more
+	before := f.got
+	s.write(40000)
+	s.wait(10 * time.Millisecond)
+	require.LessOrEqual(t, f.got, before+2000)
+	f.out, g.out = nil, nil
 }
 
 // "an implementation MUST NOT use the RCV.WND field of a TCP segment at the connection level if it does not also carry a DSS

@@ -25,7 +25,7 @@ func TestStrippedAcksOnAJoin(t *testing.T) {
 	g.acks()
 	g.wants("closed", "RST, MP_TCPRST 6")
 	require.Contains(t, f.again(11), "DATA 1+10, DSS map 0+10@1 ack 0", "what it carried goes on at once")
-	require.Equal(t, "MPRstTx 1", s.us.endings())
+	require.Equal(t, "FallbackFailed 1, MPRstTx 1", s.us.endings())
 }
 
 // "In the case of such an ACK being received on the first subflow [...], before any additional subflows are added, the
@@ -47,7 +47,7 @@ func TestStrippedAcksOnTheFirstSubflow(t *testing.T) {
 	s.wait(time.Second)
 	require.Equal(t, "plain", s.us.in.String())
 	f.wants("no options", "ACK")
-	require.Equal(t, "DssFallback 1, InfiniteMapTx 1", s.us.endings())
+	require.Equal(t, "MPCapableDataFallback 1, InfiniteMapTx 1", s.us.endings())
 }
 
 // "The receiver SHOULD stop generating Data ACKs after it receives an infinite mapping", and "Once MPTCP falls back to regular TCP,

@@ -183,12 +183,16 @@ func TestSignalsAreFewInARow(t *testing.T) {
 	}
 	w.run(5*time.Second, nil)
 	var at []packet.Segment
-	for _, s := range r.seen {
+	var when []time.Duration
+	for i, s := range r.seen {
 		if s.Dst.Port() == 80 {
-			at = append(at, s)
+			at, when = append(at, s), append(when, r.when[i])
 		}
 	}
 	require.GreaterOrEqual(t, len(at), 9, "seven ADD_ADDRs with IPv6 addresses need an ACK each")
+	for i := range when[2:] {
+		require.GreaterOrEqual(t, when[i+2]-when[i], 200*time.Millisecond, "the third of any three comes when no sender takes it for a sign of loss")
+	}
 	total := 0
 	for _, s := range at {
 		var got received

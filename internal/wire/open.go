@@ -2,6 +2,7 @@ package wire
 
 import (
 	"github.com/mptcp-go/mptcp/engine"
+	"github.com/mptcp-go/mptcp/internal/mib"
 	"github.com/mptcp-go/mptcp/internal/wire/packet"
 	"github.com/mptcp-go/mptcp/internal/wire/tcp"
 	"github.com/mptcp-go/mptcp/options"
@@ -34,6 +35,19 @@ func Open(syn *packet.Segment) Opening {
 		return Opening{Asks: AsksJoin, Join: r.join}
 	}
 	return Opening{}
+}
+
+// Count counts the SYN.
+func (o Opening) Count(at mib.Counts) {
+	switch {
+	case o.Asks == AsksCapable:
+		at.Count(mib.MPCapableSYNRX)
+	case o.Asks == AsksJoin:
+		at.Count(mib.MPJoinSynRx)
+		if o.Join.Backup {
+			at.Count(mib.MPJoinSynBackupRx)
+		}
+	}
 }
 
 // capableSynLen is the length of MP_CAPABLE in a SYN. Version 0 has another: it is not spoken here.

@@ -12,7 +12,7 @@ import (
 // signals are the options that wait for a segment which has room for them: nearly always a pure ACK, for a
 // DSS with a mapping and timestamps fill the header.
 type signals struct {
-	count *mib.Table
+	count *mib.Tally
 	queue []options.Option
 	fail  mpFail
 	alone int           // pure ACKs in a row that left for the sake of signals
@@ -54,7 +54,7 @@ func (m *mpFail) take() {
 }
 
 // append appends it when it is due.
-func (m *mpFail) append(now time.Duration, dst []byte, budget int, count *mib.Table) []byte {
+func (m *mpFail) append(now time.Duration, dst []byte, budget int, count *mib.Tally) []byte {
 	if !m.set || now < m.next {
 		return dst
 	}
@@ -120,9 +120,11 @@ func (s *signals) put(o options.Option) {
 			break
 		}
 	}
-	if len(s.queue) < maxQueued {
-		s.queue = append(s.queue, o)
+	if len(s.queue) == maxQueued {
+		s.dropped(o)
+		return
 	}
+	s.queue = append(s.queue, o)
 }
 
 // hurry asks for an ACK that carries what waits, at once or when it is no longer the third in a row.
@@ -217,6 +219,20 @@ func (s *signals) counted(o options.Option) {
 	}
 }
 
+// dropped counts an option that never leaves.
+func (s *signals) dropped(o options.Option) {
+	switch o := o.(type) {
+	case options.AddAddr:
+		if o.Echo {
+			s.count.Count(mib.EchoAddTxDrop)
+		} else {
+			s.count.Count(mib.AddAddrTxDrop)
+		}
+	case options.RemoveAddr:
+		s.count.Count(mib.RmAddrTxDrop)
+	}
+}
+
 // next is the length of the option that is first in the queue; 0: none waits.
 func (s *signals) next() int {
 	if len(s.queue) == 0 {
@@ -229,9 +245,7 @@ func (s *signals) next() int {
 // port, where there are timestamps (Linux does not send it either).
 func (s *signals) unfit(budget int) {
 	for len(s.queue) > 0 && s.next() > budget {
-		if _, add := s.queue[0].(options.AddAddr); add {
-			s.count.Count(mib.AddAddrTxDrop)
-		}
+		s.dropped(s.queue[0])
 		s.queue = s.queue[:copy(s.queue, s.queue[1:])]
 	}
 }

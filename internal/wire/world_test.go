@@ -53,6 +53,7 @@ type route struct {
 	data int           // bytes of payload that came through
 	free [2]time.Duration
 	seen []packet.Segment // with keep
+	when []time.Duration  // of these
 	keep bool
 }
 
@@ -124,7 +125,7 @@ func newWorld(t testing.TB, seed uint64, with ...func(h *host)) *world {
 		h.cfg = engine.Config{
 			Client: client, Rand: rand.NewChaCha8([32]byte{byte(seed)}), SendBuffer: 4 << 20, RecvBuffer: 4 << 20,
 			JoinDelay: 10 * time.Millisecond, JoinBytes: 64 << 10,
-			NoPathTimeout: 30 * time.Second, CloseTimeout: 60 * time.Second, Counters: new(mib.Table),
+			NoPathTimeout: 30 * time.Second, CloseTimeout: 60 * time.Second, Counters: new(mib.Tally),
 		}
 		h.params = tcp.Config{MTU: 1500, NoDelay: true}
 		for _, f := range with {
@@ -217,8 +218,8 @@ func (h *host) config(f *flow) Config {
 // not zero.
 func (h *host) endings() string {
 	var l []string
-	mib.Named(h.cfg.Counters.Snapshot(), func(name string, n uint64) {
-		for _, p := range []string{"MPRst", "MPFail", "MPFastclose", "Infinite", "DSSCorruption", "DataCsum", "DssFallback"} {
+	mib.Named(*h.cfg.Counters.Snapshot(), func(name string, n uint64) {
+		for _, p := range []string{"MPRst", "MPFail", "MPFastclose", "Infinite", "DSSCorruption", "DataCsum", "DssFallback", "MPCapableDataFallback", "FallbackFailed"} {
 			if n > 0 && strings.HasPrefix(name, p) {
 				l = append(l, fmt.Sprint(name, " ", n))
 			}
@@ -483,7 +484,7 @@ func (w *world) send(from *host, s packet.Segment) {
 			continue
 		}
 		if r.keep {
-			r.seen = append(r.seen, p)
+			r.seen, r.when = append(r.seen, p), append(r.when, w.now)
 		}
 		out := []packet.Segment{p}
 		if r.box != nil {

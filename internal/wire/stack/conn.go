@@ -38,12 +38,14 @@ type conn struct {
 	s     *Stack
 	tcp   func() tcp.Config
 	group congestion.Group
-	name  string         // of the group's factory
-	local netip.AddrPort // of the first subflow
+	name  string // of the group's factory
+	count mib.Tally
+	port  uint16 // of the first subflow
+	peer  uint16 // the peer's port there
 }
 
-func (s *Stack) newConn(seed *Seed, local netip.AddrPort) *conn {
-	c := &conn{s: s, tcp: seed.TCP, local: local}
+func (s *Stack) newConn(seed *Seed, local, remote netip.AddrPort) *conn {
+	c := &conn{s: s, tcp: seed.TCP, count: mib.Tally{Of: &s.count}, port: local.Port(), peer: remote.Port()}
 	c.group, c.name = newGroup(seed.Congestion)
 	return c
 }
@@ -70,20 +72,21 @@ func (c *conn) config(now time.Duration, p *port, local, remote netip.AddrPort, 
 	t.Local, t.Remote, t.MTU, t.Rand = local, remote, mtu, c.s.rand
 	t.ISN = tcp.ISN(now, &c.s.secret, local, remote)
 	t.TSOffset = tcp.TSOffset(&c.s.secret, local, remote)
-	return wire.Config{TCP: t, Group: c.group, Congestion: c.name, Interface: p.route.Interface, Counters: &c.s.count}
+	return wire.Config{TCP: t, Group: c.group, Congestion: c.name, Interface: p.route.Interface, Counters: &c.count}
 }
 
 // begin makes the connection of a first subflow whose handshake is done, and returns it entered.
 func (c *conn) begin(now time.Duration, p *port, seed *Seed) *driver.Conn {
 	dp := seed.Driver
 	dp.Key = seed.Key
-	dp.Engine.Counters = &c.s.count
+	dp.Engine.Counters = &c.count
 	dp.Carrier, dp.Epoch = extapi.CarrierWire, c.s.epoch
 	dp.LocalAddr = net.TCPAddrFromAddrPort(link.Zoned(p.lf.Local(), p.route.Interface))
 	dp.RemoteAddr = net.TCPAddrFromAddrPort(link.Zoned(p.lf.Remote(), p.route.Interface))
 	dp.Join = c.join
 	done := dp.OnDone
 	dp.OnDone = func(x *driver.Conn) {
+		c.count.Add(mib.MPCurrEstab, -1)
 		c.s.mu.Lock()
 		delete(c.s.conns, x)
 		c.s.mu.Unlock()
@@ -91,6 +94,7 @@ func (c *conn) begin(now time.Duration, p *port, seed *Seed) *driver.Conn {
 			done(x)
 		}
 	}
+	c.count.Count(mib.MPCurrEstab)
 	d := driver.NewConn(dp, nil)
 	c.s.mu.Lock()
 	c.s.conns[d] = c
@@ -115,14 +119,14 @@ func (s *Stack) Dial(ctx context.Context, seed Seed, local, remote netip.AddrPor
 	if err != nil {
 		return nil, wire.Result{}, err
 	}
-	c := s.newConn(&seed, p.lf.Local())
+	c := s.newConn(&seed, p.lf.Local(), p.lf.Remote())
 	now := s.now()
 	cfg := c.config(now, p, p.lf.Local(), p.lf.Remote(), p.mtu())
 	switch seed.Plain {
 	case extapi.FallbackPeer:
-		s.count.Count(mib.MPFallbackTokenInit)
+		c.count.Count(mib.MPFallbackTokenInit)
 	case extapi.FallbackBlackhole:
-		s.count.Count(mib.MPCapableSYNTXDisabled)
+		c.count.Count(mib.MPCapableSYNTXDisabled)
 	}
 	if seed.Plain != extapi.FallbackNone {
 		p.flow = wire.DialPlain(now, cfg, seed.Plain)
@@ -165,6 +169,7 @@ func (c *conn) join(ctx context.Context, d *driver.Conn, r engine.JoinRequest) e
 	}
 	p, err := c.joinPort(local, r.Path.Remote, iface)
 	if err != nil {
+		c.unreached(err)
 		return err
 	}
 	keys := d.Keys()
@@ -176,6 +181,9 @@ func (c *conn) join(ctx context.Context, d *driver.Conn, r engine.JoinRequest) e
 	p.settle = func(now time.Duration, res wire.Result) *driver.Conn {
 		var entered *driver.Conn
 		if res.Err == nil {
+			if r.Path.Remote.Port() != c.peer {
+				c.count.Count(mib.MPJoinPortSynAckRx)
+			}
 			if entered = c.adopt(now, d, p, engine.FlowParams{
 				LocalID: r.LocalID, RemoteID: initiator.PeerID,
 				Interface: r.Path.Interface, IfIndex: r.Path.IfIndex, Kind: r.Path.Kind, Cost: r.Path.Cost,
@@ -207,11 +215,21 @@ func (c *conn) joinPort(local, remote netip.AddrPort, iface string) (*port, erro
 	if local.Port() != 0 {
 		return c.s.newPort(local, remote, iface)
 	}
-	p, err := c.s.newPort(netip.AddrPortFrom(local.Addr(), c.local.Port()), remote, iface)
+	p, err := c.s.newPort(netip.AddrPortFrom(local.Addr(), c.port), remote, iface)
 	if errors.Is(err, link.ErrInUse) || errors.Is(err, link.ErrNotHeld) {
 		p, err = c.s.newPort(local, remote, iface)
 	}
 	return p, err
+}
+
+// unreached counts a join that could not begin.
+func (c *conn) unreached(err error) {
+	switch {
+	case errors.Is(err, errNoRoute):
+		c.count.Count(mib.MPJoinSynTxConnectErr)
+	case !errors.Is(err, link.ErrClosed):
+		c.count.Count(mib.MPJoinSynTxBindErr)
+	}
 }
 
 // adopt makes p part of an existing connection, and returns that entered; nil: it does not want p.
@@ -227,13 +245,16 @@ func (c *conn) adopt(now time.Duration, d *driver.Conn, p *port, fp engine.FlowP
 	return d
 }
 
+// errNoRoute goes with what the link says of a place that it has no route to.
+var errNoRoute = errors.New("no route")
+
 // newPort makes a port that waits for its flow, locked.
 func (s *Stack) newPort(local, remote netip.AddrPort, iface string) (*port, error) {
 	iface = through(remote, iface)
 	local, remote = bare(local), bare(remote)
 	route, err := s.link.Route(local.Addr(), remote.Addr(), iface)
 	if err != nil {
-		return nil, fmt.Errorf("no route to %v: %w", remote.Addr(), err)
+		return nil, fmt.Errorf("%w to %v: %w", errNoRoute, remote.Addr(), err)
 	}
 	p := &port{s: s}
 	p.lead(route, iface)

@@ -114,9 +114,7 @@ func (l *Listener) HandleSegment(at time.Duration, s *packet.Segment, buf pool.R
 			l.join(now, s, o)
 			return
 		}
-		if o.Asks == wire.AsksCapable {
-			l.s.count.Count(mib.MPCapableSYNRX)
-		}
+		o.Count(&l.s.count)
 	}
 	var out packet.Segment
 	var options [packet.MaxOptions]byte
@@ -218,7 +216,7 @@ func (l *Listener) greet(now time.Duration, s *packet.Segment, req Request, done
 		return nil
 	}
 	seed.Offer.Carrier = extapi.CarrierWire
-	c := l.s.newConn(&seed, s.Dst)
+	c := l.s.newConn(&seed, s.Dst, s.Src)
 	p.flow = open(c.config(now, p, s.Dst, s.Src, p.mtu()), &seed)
 	p.settle = func(now time.Duration, r wire.Result) *driver.Conn {
 		if r.Err == nil {
@@ -247,16 +245,18 @@ func discard(seed *Seed) {
 // join makes a port of a SYN with MP_JOIN, or answers it. The checks that cost little come first, the HMACs last (RFC
 // 8684 section 3.2).
 func (l *Listener) join(now time.Duration, s *packet.Segment, o wire.Opening) {
-	l.s.count.Count(mib.MPJoinSynRx)
-	if o.Join.Backup {
-		l.s.count.Count(mib.MPJoinSynBackupRx)
-	}
 	d, found := l.g.Lookup(o.Join.Token)
 	c := l.s.find(d)
 	if !found || c == nil {
+		o.Count(&l.s.count)
 		l.s.count.Count(mib.MPJoinNoTokenFound)
 		l.s.reject(now, s, engine.ResetProtocol, false)
 		return
+	}
+	o.Count(&c.count)
+	elsewhere := s.Dst.Port() != c.port
+	if elsewhere {
+		c.count.Count(mib.MPJoinPortSynRx)
 	}
 	if !d.Established() {
 		return // it has overtaken the end of the first handshake: the SYN comes again
@@ -271,7 +271,7 @@ func (l *Listener) join(now time.Duration, s *packet.Segment, o wire.Opening) {
 		j, fp, err = e.AcceptJoin(now, o.Join, s.Dst, s.Src, uint32(nonce))
 	})
 	if err != nil {
-		l.s.count.Count(mib.MPJoinRejected)
+		c.count.Count(mib.MPJoinRejected)
 		l.s.refuse(now, s, err)
 		return
 	}
@@ -291,6 +291,9 @@ func (l *Listener) join(now time.Duration, s *packet.Segment, o wire.Opening) {
 	}
 	p.settle = func(now time.Duration, r wire.Result) *driver.Conn {
 		if r.Err == nil {
+			if elsewhere {
+				c.count.Count(mib.MPJoinPortAckRx)
+			}
 			return c.adopt(now, d, p, fp)
 		}
 		p.after = withdraw

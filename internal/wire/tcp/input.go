@@ -161,8 +161,12 @@ func (c *Conn) unacceptable(now time.Duration, off int64, n int, f packet.Flags)
 		c.timers.set(timerLast, now+c.cfg.TimeWait) // "Restart the 2 MSL time-wait timeout"
 	}
 	if n > 0 {
-		c.event().DupSegsIn++
-		c.rcv.duplicate(off, off+int64(n))
+		switch {
+		case c.rcv.duplicate(off, off+int64(n)):
+			c.event().DupSegsIn++
+		case off >= int64(max(c.rcv.edge, c.rcv.nxt)):
+			c.event().BeyondWindow++
+		}
 		c.ack.at()
 		return
 	}

@@ -51,7 +51,15 @@ func (l *liveness) alive(now time.Duration, c *Conn) {
 // The answer comes to the Extension, like every segment.
 func (c *Conn) KeepAlive(time.Duration) {
 	if c.state.synchronized() && c.state != TimeWait {
+		c.ask()
+	}
+}
+
+// ask lets a keep-alive leave.
+func (c *Conn) ask() {
+	if !c.live.probe {
 		c.live.probe = true
+		c.event().KeepAlives++
 	}
 }
 
@@ -74,8 +82,7 @@ func (c *Conn) keepAliveTimeout(now time.Duration) {
 		c.giveUp(now)
 	default:
 		c.live.keeps++
-		c.event().KeepAlives++
-		c.live.probe = true
+		c.ask()
 		c.timers.set(timerKeepAlive, now+k.Interval)
 	}
 }

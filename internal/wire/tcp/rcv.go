@@ -36,19 +36,20 @@ func (r *receiver) offset(seq uint32) int64 {
 
 func (r *receiver) sequence(off uint64) uint32 { return r.irs + uint32(off) }
 
-// duplicate notes what of [from, to) was received before, for a DSACK.
-func (r *receiver) duplicate(from, to int64) {
+// duplicate notes what of [from, to) was received before, for a DSACK. False: nothing was.
+func (r *receiver) duplicate(from, to int64) bool {
 	if from < 1 || to <= from {
-		return
+		return false
 	}
 	f, t := uint64(from), uint64(to)
 	switch {
 	case f < r.nxt:
 		t = min(t, r.nxt)
 	case !r.q.has(f, t):
-		return
+		return false
 	}
 	r.dsack, r.hasDSACK = Range{From: f, To: t}, true
+	return true
 }
 
 // handlePayload takes payload that begins at off, and a FIN behind it.
