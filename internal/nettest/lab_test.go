@@ -55,11 +55,28 @@ func (l *lab) tearDown() {
 	programs, names := l.programs, l.names
 	l.programs, l.names = nil, nil
 	l.mu.Unlock()
+	if l.t.Failed() {
+		l.look(names)
+	}
 	for _, p := range programs {
 		p.end()
 	}
 	for _, n := range names {
 		removeNamespace(l.prefix + n)
+	}
+}
+
+// look tells what the namespaces of a test that has failed are like: addresses, ways, what the router swallows, and the kernel's
+// sockets, whose queues and sequence numbers tell who waits for what.
+func (l *lab) look(names []string) {
+	for _, ns := range names {
+		for _, line := range []string{
+			"ip -br addr", "ip rule", "ip route show table all type unicast", "ip mptcp endpoint", "nft list ruleset",
+			"ss -HOtniem state connected", "ss -HOMnie state connected", "nstat -as Tcp* MPTcp*",
+		} {
+			out, _ := l.command(ns, strings.Fields(line)...).Output()
+			l.t.Logf("%s: %s\n%s", ns, line, out)
+		}
 	}
 }
 

@@ -292,8 +292,14 @@ func (p *program) String() string {
 		if r.Kind == "usage" {
 			fmt.Fprintf(&b, "%+v", r.Usage)
 		}
+		if r.Kind == "state" {
+			fmt.Fprintf(&b, "%+v", r.Info)
+		}
 		for _, s := range r.Subflows {
 			fmt.Fprintf(&b, "\n      %v", s.LogValue())
+			if r.Kind == "state" && s.TCP != nil {
+				fmt.Fprintf(&b, " in flight %d, reinjected %d, %+v", s.InFlight, s.BytesReinjected, *s.TCP)
+			}
 		}
 		b.WriteByte('\n')
 	}

@@ -89,6 +89,9 @@ func (s *stage) clear() {
 	programs := s.programs
 	s.programs = nil
 	s.mu.Unlock()
+	if s.t.Failed() {
+		s.look(s.names)
+	}
 	for _, p := range programs {
 		p.end()
 	}
