@@ -43,8 +43,14 @@ func TestNamespaceWireDialerJoins(t *testing.T) {
 				p := s.connect(kernelEnd, ourDialer(interfaces(paths)...), serverAddr(family, 1), steady)
 				s.await("MPJoinAckRx", paths-1)
 				s.carrying(interfaces(paths)...)
-				s.requireCounted(map[string]int{"MPCapableSYNRX": 1, "MPCapableACKRX": 1, "MPJoinSynRx": paths - 1, "MPJoinAckRx": paths - 1})
-				requireCounters(t, p.client.state())
+				ours := p.client.state()
+				requireCounters(t, ours)
+				if n := ours.Counters.MPTCP.SubflowStale; n == 0 {
+					s.requireCounted(map[string]int{"MPCapableSYNRX": 1, "MPCapableACKRX": 1, "MPJoinSynRx": paths - 1, "MPJoinAckRx": paths - 1})
+				} else { // a retransmission timer has expired, on a machine that is short of CPU: that path was joined anew, and the old subflow reset
+					t.Logf("%d paths were stale", n)
+					s.requireCounted(map[string]int{"MPCapableSYNRX": 1, "MPCapableACKRX": 1}, "MPRstRx")
+				}
 				c, _ := p.stop()
 				require.Equal(t, extapi.CarrierWire, c.Info.Carrier)
 				s.requireAgreement(p.client)
