@@ -26,12 +26,12 @@ func (f *wireFlow) Send(now time.Duration, m Mapping, p pool.Ref) {
 	f.to.HandleDSS(now, f.id, &d)
 	f.to.HandleBytes(now, f.id, p)
 }
-func (f *wireFlow) Ack(now time.Duration, a Ack)         { f.acks = append(f.acks[:0], a) }
-func (f *wireFlow) Signal(time.Duration, options.Option) {}
-func (f *wireFlow) Close(time.Duration)                  {}
-func (f *wireFlow) Abort(time.Duration, ResetReason)     {}
-func (f *wireFlow) Limit(int64)                          {}
-func (f *wireFlow) Probe(time.Duration)                  {}
+func (f *wireFlow) Ack(now time.Duration, a Ack)          { f.acks = append(f.acks[:0], a) }
+func (f *wireFlow) Signal(time.Duration, options.Option)  {}
+func (f *wireFlow) Close(time.Duration)                   {}
+func (f *wireFlow) Abort(time.Duration, ResetReason)      {}
+func (f *wireFlow) Limit(int64)                           {}
+func (f *wireFlow) Probe(now time.Duration) time.Duration { return now }
 func (f *wireFlow) Stats(time.Duration) FlowStats {
 	return FlowStats{SRTT: time.Millisecond, Acked: -1}
 }

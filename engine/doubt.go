@@ -88,12 +88,11 @@ func (c *Conn) blame(now time.Duration, g *segment) {
 	}
 }
 
-// ask wants an answer on the flow.
+// ask wants an answer on the flow. Silence counts from when the question leaves.
 func (c *Conn) ask(now time.Duration, s *subflow) {
-	if s.tx.asked == 0 {
-		s.tx.asked = now
+	if leaves := s.f.Probe(now); s.tx.asked == 0 {
+		s.tx.asked = leaves
 	}
-	s.f.Probe(now)
 }
 
 // checkSilence doubts a flow on which nothing has come for long, although it was asked. It is called

@@ -141,3 +141,26 @@ func TestReceiverKeepsAQuietPathThatAnswers(t *testing.T) {
 	require.Equal(t, extapi.StateActive, s.state(f))
 	require.Equal(t, extapi.StateActive, s.state(g))
 }
+
+// Who only receives asks now and then on every flow. A flow that keeps silent while data comes on another is doubted, but not for
+// the time that its carrier keeps the question.
+func TestSilenceCountsFromWhenTheQuestionLeaves(t *testing.T) {
+	for _, held := range []time.Duration{0, 600 * time.Millisecond} {
+		s, f, g := double(t, true)
+		f.stats.InFlight, f.stats.Acked, f.held = 0, 0, held
+		s.wait(time.Second)
+		var asked time.Duration
+		for at := uint64(0); s.state(f) == extapi.StateActive && s.now < 5*time.Second; at += rttFloor {
+			g.Sends(data(at, strings.Repeat("x", rttFloor)))
+			_, err := s.read()
+			require.NoError(t, err)
+			if asked == 0 && strings.Contains(strings.Join(f.log, "; "), "probe") {
+				asked = s.now
+			}
+			s.wait(rttEvery)
+		}
+		require.NotZero(t, asked)
+		require.Equal(t, extapi.StateStale, s.state(f))
+		require.InDelta(t, (held + minPatience).Seconds(), (s.now - asked).Seconds(), 0.05, "held for %v", held)
+	}
+}

@@ -36,8 +36,9 @@ type Flow interface {
 	// Limit caps the bytes in flight (coupled window, penalisation). 0 lifts the cap.
 	Limit(bytes int64)
 	// Probe asks the peer for a sign of life on this subflow (an echo, a TCP keep-alive), whatever is
-	// under way; the answer comes as Conn.HandleProgress.
-	Probe(now time.Duration)
+	// under way; the answer comes as Conn.HandleProgress. It returns when the question leaves: a carrier whose
+	// peer leaves some without an answer when they come too fast keeps it until its turn.
+	Probe(now time.Duration) (leaves time.Duration)
 	// Stats reads the flow's measurements. It may make one cheap system call.
 	Stats(now time.Duration) FlowStats
 }

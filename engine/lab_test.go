@@ -455,7 +455,10 @@ func (f *labFlow) Abort(now time.Duration, r ResetReason) {
 
 func (f *labFlow) Limit(n int64) { f.limit = n }
 
-func (f *labFlow) Probe(now time.Duration) { f.deliver(0, func(*labFlow) {}) }
+func (f *labFlow) Probe(now time.Duration) time.Duration {
+	f.deliver(0, func(*labFlow) {})
+	return now
+}
 
 func (f *labFlow) Stats(now time.Duration) FlowStats {
 	rtt := 2 * f.link.delay

@@ -52,6 +52,8 @@ type scriptFlow struct {
 	ssn   uint32 // next relative sequence number that Send must use
 	peer  uint32 // the same for what the test sends
 	ended bool   // closed or aborted by the connection
+
+	held time.Duration // for so long questions wait for their turn
 }
 
 // newScript makes a connection with both keys known and no flow.
@@ -414,8 +416,11 @@ func (f *scriptFlow) Abort(_ time.Duration, r ResetReason) {
 	f.note("abort %d", r)
 }
 
-func (f *scriptFlow) Limit(n int64)                     { f.note("limit %d", n) }
-func (f *scriptFlow) Probe(time.Duration)               { f.note("probe") }
+func (f *scriptFlow) Limit(n int64) { f.note("limit %d", n) }
+func (f *scriptFlow) Probe(now time.Duration) time.Duration {
+	f.note("probe")
+	return now + f.held
+}
 func (f *scriptFlow) Stats(now time.Duration) FlowStats { return f.stats }
 
 func sorted(l []string) []string {

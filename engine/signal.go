@@ -174,8 +174,7 @@ func (c *Conn) question(now time.Duration, s *subflow) {
 	if s.questioned != 0 {
 		return
 	}
-	s.questioned = now + max(time.Second, 4*s.srtt())
-	s.f.Probe(now)
+	s.questioned = s.f.Probe(now) + max(time.Second, 4*s.srtt())
 	c.time.arm(s.questioned)
 }
 

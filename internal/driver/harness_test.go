@@ -53,7 +53,7 @@ func (w *wire) Signal(time.Duration, options.Option)    {}
 func (w *wire) Close(time.Duration)                     {}
 func (w *wire) Abort(time.Duration, engine.ResetReason) {}
 func (w *wire) Limit(int64)                             {}
-func (w *wire) Probe(time.Duration)                     {}
+func (w *wire) Probe(now time.Duration) time.Duration   { return now }
 func (w *wire) Stats(time.Duration) engine.FlowStats    { return engine.FlowStats{} }
 func (w *wire) Pending() int                            { return len(w.out) }
 func (w *wire) Queued() (int, bool)                     { return 0, true }

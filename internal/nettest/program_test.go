@@ -301,9 +301,21 @@ func (p *program) String() string {
 				fmt.Fprintf(&b, " in flight %d, reinjected %d, %+v", s.InFlight, s.BytesReinjected, *s.TCP)
 			}
 		}
+		if c := r.Counters.MPTCP; c != (extapi.MPTCPCounters{}) {
+			fmt.Fprintf(&b, "\n      counted %s", counted(c))
+		}
 		b.WriteByte('\n')
 	}
 	return b.String()
+}
+
+// counted is what is not 0 of our counters, in the form that the kernel's are shown in.
+func counted(c extapi.MPTCPCounters) string {
+	var m map[string]int
+	if text, err := json.Marshal(c); err == nil {
+		_ = json.Unmarshal(text, &m)
+	}
+	return nonzero(m)
 }
 
 // end stops the program: it ends by itself when its standard input does. Another end is a failure: a panic, or

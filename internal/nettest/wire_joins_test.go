@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -42,12 +43,18 @@ func TestNamespaceWireDialerJoins(t *testing.T) {
 				p := s.connect(kernelEnd, ourDialer(interfaces(paths)...), serverAddr(family, 1), steady)
 				s.await("MPJoinAckRx", paths-1)
 				s.carrying(interfaces(paths)...)
-				s.requireCounted(map[string]int{"MPCapableSYNRX": 1, "MPCapableACKRX": 1, "MPJoinSynRx": paths - 1, "MPJoinAckRx": paths - 1})
-				requireCounters(t, p.client.state())
+				ours := p.client.state()
+				requireCounters(t, ours)
+				if n := ours.Counters.MPTCP.SubflowStale; n == 0 {
+					s.requireCounted(map[string]int{"MPCapableSYNRX": 1, "MPCapableACKRX": 1, "MPJoinSynRx": paths - 1, "MPJoinAckRx": paths - 1})
+				} else { // a retransmission timer has expired, on a machine that is short of CPU: that path was joined anew, and the old subflow reset
+					t.Logf("%d paths were stale", n)
+					s.requireCounted(map[string]int{"MPCapableSYNRX": 1, "MPCapableACKRX": 1}, "MPRstRx")
+				}
 				c, _ := p.stop()
 				require.Equal(t, extapi.CarrierWire, c.Info.Carrier)
-				require.EqualValues(t, paths-1, c.Info.MPTCP.MPJoinSynAckRx)
-				s.requireAgreement(c.Counters)
+				require.GreaterOrEqual(t, c.Info.MPTCP.MPJoinSynAckRx, uint64(paths-1))
+				s.requireAgreement(p.client)
 			})
 		}
 	}
@@ -71,7 +78,7 @@ func TestNamespaceWireListenerJoins(t *testing.T) {
 				_, ours := p.stop()
 				require.Equal(t, extapi.CarrierWire, ours.Info.Carrier)
 				require.EqualValues(t, paths-1, ours.Info.MPTCP.MPJoinAckRx)
-				s.requireAgreement(ours.Counters)
+				s.requireAgreement(p.server)
 			})
 		}
 	}
@@ -79,10 +86,20 @@ func TestNamespaceWireListenerJoins(t *testing.T) {
 }
 
 // requireAgreement compares our counters with the kernel's, whose other end it is: what one has sent the other has
-// received. Neither side's is about what may still be under way.
-func (s *stage) requireAgreement(ours extapi.Counters) {
+// received, if not at once.
+func (s *stage) requireAgreement(ours *program) {
 	s.t.Helper()
-	m := ours.MPTCP
+	differ := ""
+	for began := time.Now(); time.Since(began) < 3*time.Second; time.Sleep(50 * time.Millisecond) {
+		if differ = s.differ(ours.state().Counters.MPTCP); differ == "" {
+			return
+		}
+	}
+	require.Fail(s.t, "our counters and the kernel's differ", differ)
+}
+
+// differ says what the kernel has counted otherwise than our end.
+func (s *stage) differ(m extapi.MPTCPCounters) string {
 	mirrored := map[string]uint64{
 		"MPCapableSYNRX": m.MPCapableSYNTX, "MPCapableSYNTX": m.MPCapableSYNRX, "MPCapableACKRX": m.MPCapableSYNACKRX,
 		"MPCapableSYNACKRX": m.MPCapableACKRX,
@@ -93,8 +110,11 @@ func (s *stage) requireAgreement(ours extapi.Counters) {
 	}
 	got := s.counted()
 	for name, n := range mirrored {
-		require.EqualValues(s.t, got[name], n, "the kernel's %s and its counterpart of ours; the kernel's: %s ours: %+v", name, nonzero(got), m)
+		if uint64(got[name]) != n {
+			return fmt.Sprintf("the kernel's %s, %d of ours; the kernel's: %s ours: %s", name, n, nonzero(got), counted(m))
+		}
 	}
+	return ""
 }
 
 // requireCounters checks our TCP's counters against what the connection has carried.

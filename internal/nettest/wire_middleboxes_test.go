@@ -108,7 +108,8 @@ func keepsOut(paths *[2]*valve, name string, box boxed) scenario {
 	}}
 }
 
-// breaks is a middlebox that ends the second subflow in the middle: what it carried comes over the first.
+// breaks is a middlebox that ends the second subflow in the middle: what it carried comes over the first. Until that is seen no
+// further join passes, lest the second path carries on at once.
 func breaks(paths *[2]*valve, name string, box boxed, configure ...func(s *stage)) scenario {
 	return scenario{name, func(t *testing.T, s *stage) {
 		for _, f := range configure {
@@ -117,10 +118,10 @@ func breaks(paths *[2]*valve, name string, box boxed, configure ...func(s *stage
 		p := s.meet(trickle)
 		s.our(p).say("backup 1")
 		s.carrying("c2")
-		s.put(paths[1], box(t, 2))
+		s.put(paths[1], onpath.NewChain(box(t, 2), of("drop-join")(t, 2)))
 		p.lost(s, 2)
-		paths[1].set(nil)
 		s.carrying("c1")
+		paths[1].set(nil)
 		c, srv := p.stop()
 		require.Equal(t, extapi.FallbackNone, c.Info.Fallback)
 		require.Equal(t, extapi.FallbackNone, srv.Info.Fallback)

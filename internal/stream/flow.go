@@ -229,7 +229,10 @@ func (f *Flow) Signal(now time.Duration, o options.Option) {
 }
 
 // Probe asks for an ECHO_REPLY, which comes as Sink.HandleProgress. One that is under way will do.
-func (f *Flow) Probe(now time.Duration) { f.now, f.est.probe = now, true }
+func (f *Flow) Probe(now time.Duration) (leaves time.Duration) {
+	f.now, f.est.probe = now, true
+	return now
+}
 
 // Close sends a FIN once everything queued has left (FINQueued).
 func (f *Flow) Close(now time.Duration) { f.now, f.closing = now, true }

@@ -332,15 +332,16 @@ const probePace = 600 * time.Millisecond
 
 // Probe asks for a sign of life with a TCP keep-alive: Multipath TCP has no option that must be answered. Soon after another
 // one it waits for its turn, and does not leave when the peer is heard meanwhile.
-func (f *Flow) Probe(now time.Duration) {
+func (f *Flow) Probe(now time.Duration) (leaves time.Duration) {
 	p := &f.probe
 	p.open = true
 	if now < p.next {
 		p.again = p.next
-		return
+		return p.again
 	}
 	p.next, p.again = now+probePace, 0
 	f.c.KeepAlive(now)
+	return now
 }
 
 // probeTimeout sends the probe that has waited.

@@ -302,6 +302,8 @@ func TestProbesHaveAPace(t *testing.T) {
 	s := newScript(t, false)
 	f := s.open()
 	flow := s.us.flows[0].Flow
+	require.Equal(t, s.w.now, flow.Probe(s.w.now), "it leaves now")
+	require.Equal(t, s.w.now+probePace, flow.Probe(s.w.now), "and the next one then")
 	ask := func(d time.Duration) int {
 		f.out = nil
 		for end := s.w.now + d; s.w.now < end; {
