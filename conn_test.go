@@ -281,6 +281,24 @@ func TestWatchAndTrace(t *testing.T) {
 	})
 }
 
+// unmade is a scheduler that cannot even begin.
+type unmade struct{}
+
+func (unmade) Name() string             { return "unmade" }
+func (unmade) New() scheduler.Scheduler { panic("no scheduler") }
+
+// The factory is the program's code, as its schedulers are, and on a listener it runs in nobody's call.
+func TestSchedulerThatCannotBegin(t *testing.T) {
+	cfg := Config{Scheduler: unmade{}}
+	l := listen(t, ListenConfig{Config: cfg})
+	cfg.Mode = ModeStream
+	client, server := connect(t, Dialer{Config: cfg, Transport: newTransport(t)}, l)
+	exchange(t, client, server)
+	for _, c := range []*Conn{client, server} {
+		require.Equal(t, "minrtt", c.Info().Scheduler)
+	}
+}
+
 func contains(l []string, s string) bool {
 	for _, x := range l {
 		if x == s {

@@ -14,6 +14,7 @@ import (
 	"github.com/mptcp-go/mptcp/extapi"
 	"github.com/mptcp-go/mptcp/internal/driver"
 	"github.com/mptcp-go/mptcp/internal/stream"
+	"github.com/mptcp-go/mptcp/scheduler"
 )
 
 // multi carries a connection over subflows of this package's own: the driver's connection, with what only
@@ -46,7 +47,7 @@ func (b *multi) engine(client bool) engine.Config {
 		Rand:            rand.Reader,
 		Memory:          b.m.s.memory,
 		Policy:          s.Paths,
-		Scheduler:       s.Scheduler.New(),
+		Scheduler:       newScheduler(s.Scheduler),
 		SchedName:       s.Scheduler.Name(),
 		SendBuffer:      s.SendBuffer,
 		RecvBuffer:      s.RecvBuffer,
@@ -62,6 +63,23 @@ func (b *multi) engine(client bool) engine.Config {
 		Tracing:         s.Trace != nil,
 	}
 }
+
+// newScheduler asks the program's factory for the scheduler of a connection. Where it panics the default takes over, as where
+// a scheduler of its does.
+func newScheduler(f scheduler.Factory) (s scheduler.Scheduler) {
+	defer func() {
+		if v := recover(); v != nil {
+			s = failedScheduler{v}
+		}
+	}()
+	return f.New()
+}
+
+// failedScheduler stands for one that could not be made.
+type failedScheduler struct{ value any }
+
+func (s failedScheduler) Next(*scheduler.View) scheduler.Decision { panic(s.value) }
+func (s failedScheduler) OnPathChange(*scheduler.View)            { panic(s.value) }
 
 // params are the first subflow's, for package stream.
 func (b *multi) params(ctx context.Context, client bool) stream.Params {

@@ -10,7 +10,8 @@ import (
 const (
 	finMin = 200 * time.Millisecond // first retransmission of a DATA_FIN
 	finMax = 10 * time.Second
-	// lingerFIN is how long the subflows may take for their own FINs once both DATA_FINs are acknowledged.
+	// lingerFIN is how long the subflows may take for their own FINs once both DATA_FINs are acknowledged. The peer's on one
+	// whose TCP has acknowledged ours may take as long as TIME_WAIT would, while no other says that it waits for nothing.
 	lingerFIN = 2 * time.Second
 )
 
@@ -112,6 +113,19 @@ type timeWait struct {
 const waitLimit = 60 * time.Second
 
 func (s *closeState) done() bool { return s.finished || s.ended }
+
+// parting says whether the subflows are closing in order: none is needed any more.
+func (s *closeState) parting(now time.Duration) bool {
+	return s.finished && !s.waiting && now < s.linger
+}
+
+// confirm notes that the peer waits for nothing: subflows that it leaves open have lingerFIN from now on.
+func (c *Conn) confirm(now time.Duration) {
+	if k := &c.closing; k.finished && !k.confirmed {
+		k.confirmed, k.linger = true, now+lingerFIN
+		c.time.arm(k.linger)
+	}
+}
 
 func (c *Conn) closed() bool { return c.closing.ended || c.closing.err != nil }
 
@@ -277,7 +291,9 @@ func (c *Conn) checkTimeouts(now time.Duration) {
 	c.time.arm(c.noPath)
 }
 
-// checkLinger resets the subflows that do not finish in time, and ends TIME_WAIT.
+// checkLinger resets the subflows that do not finish in time, and ends TIME_WAIT. Where the peer has our FIN, and owes its own,
+// the subflow is the way on which it would ask for the DATA_ACK that it lacks: a reset, and a join in search of a peer that
+// may have forgotten us, would be for nothing.
 func (c *Conn) checkLinger(now time.Duration) {
 	k := &c.closing
 	if now >= k.over {
@@ -288,7 +304,9 @@ func (c *Conn) checkLinger(now time.Duration) {
 		c.time.arm(k.linger)
 	} else {
 		for i := len(c.flows) - 1; i >= 0 && !c.closed(); i-- {
-			c.abortFlow(now, c.flows[i], ResetUnspecified, errNoFIN)
+			if s := c.flows[i]; k.confirmed || !s.finAcked {
+				c.abortFlow(now, s, ResetUnspecified, errNoFIN)
+			}
 		}
 	}
 	c.time.arm(k.over)

@@ -173,7 +173,7 @@ func (c *Conn) AcceptJoin(now time.Duration, syn options.MPJoin, local, remote n
 	}
 	j.n++
 	switch {
-	case c.closed() || c.closing.finished && !c.closing.waiting || c.fall.begun() || !c.remoteKnown || !c.established:
+	case c.closed() || c.closing.parting(now) || c.fall.begun() || !c.remoteKnown || !c.established:
 		return nil, FlowParams{}, &ResetError{Reason: ResetProhibited}
 	case j.n > maxJoinsPerSecond || len(c.flows)+j.pending >= c.paths.limit()+maxSpareFlows || c.freeSlot() == 0:
 		return nil, FlowParams{}, &ResetError{Reason: ResetProhibited, Transient: true}

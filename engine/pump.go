@@ -48,7 +48,6 @@ type schedule struct {
 	view   scheduler.View
 	flows  []*subflow // behind view.Paths
 	sentOn []PathID
-	broken bool          // it panicked, and the default took over
 	wake   time.Duration // when to ask again; 0: on the next event
 }
 
@@ -62,13 +61,18 @@ func (d *schedule) init(s scheduler.Scheduler, name string) {
 // next asks the scheduler. A panic in it is the program's mistake: the default scheduler takes over.
 func (c *Conn) next() (d scheduler.Decision) {
 	defer func() {
-		if r := recover(); r != nil {
-			c.sched.s, c.sched.name, c.sched.broken = scheduler.MinRTT.New(), scheduler.MinRTT.Name(), true
-			c.event(extapi.SchedulerFailed{Value: r})
+		if v := recover(); v != nil {
+			c.replaceScheduler(v)
 			d = c.sched.s.Next(&c.sched.view)
 		}
 	}()
 	return c.sched.s.Next(&c.sched.view)
+}
+
+// replaceScheduler puts the default in the place of one that has panicked.
+func (c *Conn) replaceScheduler(value any) {
+	c.sched.init(nil, "")
+	c.event(extapi.SchedulerFailed{Value: value})
 }
 
 // CongestionFailed says that the program's congestion control has panicked on a flow, for which the default's took over.
@@ -84,8 +88,12 @@ func (c *Conn) HandleSendFailed(id PathID, err error) { c.event(extapi.SendFaile
 
 // pathsChanged tells the scheduler that paths came, went or changed their roles.
 func (c *Conn) pathsChanged(now time.Duration) {
-	defer func() { _ = recover() }()
 	c.buildView(now)
+	defer func() {
+		if v := recover(); v != nil {
+			c.replaceScheduler(v)
+		}
+	}()
 	c.sched.s.OnPathChange(&c.sched.view)
 }
 

@@ -211,25 +211,35 @@ func TestRedundantScheduler(t *testing.T) {
 	require.Zero(t, s.c.Info().BytesReinjected)
 }
 
-// panicky fails at the second decision.
-type panicky struct{ n int }
+// panicky fails at the second decision, or else when a path changes.
+type panicky struct {
+	n       int
+	changes bool
+}
 
 func (p *panicky) Next(v *scheduler.View) scheduler.Decision {
-	if p.n++; p.n > 1 {
+	if p.n++; p.n > 1 && !p.changes {
 		panic("mistake")
 	}
 	return scheduler.Decision{Path: v.Paths[0].ID, Len: 1400}
 }
-func (p *panicky) OnPathChange(*scheduler.View) { panic("again") }
+func (p *panicky) OnPathChange(*scheduler.View) {
+	if p.changes {
+		panic("mistake")
+	}
+}
 
 // A scheduler is the program's code: when it panics the default takes over and nothing stops.
 func TestSchedulerPanics(t *testing.T) {
-	s, f := single(t, true)
-	s.c.SetScheduler(s.now, &panicky{}, "panicky")
-	s.write(string(make([]byte, 5000)))
-	require.Len(t, f.data, 5000)
-	require.Contains(t, s.names(), "scheduler_failed")
-	require.Equal(t, scheduler.MinRTT.Name(), s.c.Info().Scheduler)
+	for _, p := range []*panicky{{}, {changes: true}} {
+		s, f := single(t, true)
+		s.names()
+		s.c.SetScheduler(s.now, p, "panicky")
+		s.write(string(make([]byte, 5000)))
+		require.Len(t, f.data, 5000)
+		require.Equal(t, []extapi.Event{extapi.SchedulerFailed{Value: "mistake"}}, s.events)
+		require.Equal(t, scheduler.MinRTT.Name(), s.c.Info().Scheduler)
+	}
 }
 
 // patient answers "wait" for a while, and nonsense before.

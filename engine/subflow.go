@@ -129,7 +129,7 @@ func (c *Conn) AddFlow(now time.Duration, f Flow, p FlowParams) PathID {
 		c.JoinRefused(now) // it is pending no longer
 	}
 	slot := c.freeSlot()
-	if slot == 0 || c.closed() || c.closing.finished && !c.closing.waiting || c.fall.begun() {
+	if slot == 0 || c.closed() || c.closing.parting(now) || c.fall.begun() {
 		c.paths.failed(now, p.Attempt, false)
 		return 0
 	}
@@ -146,7 +146,7 @@ func (c *Conn) AddFlow(now time.Duration, f Flow, p FlowParams) PathID {
 	c.slots |= slot
 	c.flows = append(c.flows, s)
 	c.noPath = 0
-	if c.closing.waiting {
+	if c.closing.finished {
 		c.closing.waiting, c.closing.linger = false, now+lingerFIN
 		c.time.arm(c.closing.linger)
 	}
@@ -306,7 +306,7 @@ func (c *Conn) HandleFIN(now time.Duration, id PathID) {
 		return
 	}
 	s.finRcvd = true
-	c.closing.confirmed = c.closing.confirmed || c.closing.finished
+	c.confirm(now)
 	if s.state == extapi.StateJoining {
 		c.abortFlow(now, s, ResetUnspecified, nil)
 		return
@@ -394,7 +394,9 @@ func (c *Conn) HandleClosed(now time.Duration, id PathID, err error) {
 		return
 	}
 	orderly := err == nil && !s.open()
-	c.closing.confirmed = c.closing.confirmed || c.closing.finished && orderly
+	if orderly {
+		c.confirm(now)
+	}
 	if s.err == nil {
 		s.err = err
 	}

@@ -120,3 +120,74 @@ func TestTimeWaitMindsNoOtherTimeout(t *testing.T) {
 		}
 	}
 }
+
+// halfClosed is a connection that has exchanged both DATA_FINs, and whose peer's TCP has acknowledged the FIN of a subflow.
+func halfClosed(t *testing.T, client bool) (*script, *scriptFlow) {
+	s, f := single(t, client)
+	s.c.SetLocalAddrs(s.now, twoAddrs[:1])
+	s.c.Close(s.now)
+	f.clear()
+	f.Sends(ack(1), fin(0))
+	f.Wants("both closed", "ack 1", "close")
+	f.Sends(tcpAck)
+	return s, f
+}
+
+// "all remaining subflows MUST be closed with standard FIN exchanges": a peer that has our FIN takes its time for its own.
+func TestPeersFINMayTakeItsTime(t *testing.T) {
+	s, f := halfClosed(t, true)
+	s.wait(20 * lingerFIN)
+	f.Wants("nothing is reset")
+	f.Sends(fin(0))
+	f.Wants("the peer has missed the DATA_ACK", "ack 1")
+	f.Sends(tcpFIN)
+	f.ends(nil)
+	require.True(t, s.c.Done())
+	require.NoError(t, s.c.Err())
+	require.Empty(t, s.joins, "where a subflow is left, none is needed")
+}
+
+func TestPeersFINNeverComes(t *testing.T) {
+	s, f := halfClosed(t, true)
+	s.wait(waitLimit - time.Second)
+	f.Wants("TIME_WAIT has not ended")
+	s.wait(time.Second)
+	f.Wants("nobody waits any longer", "abort 0")
+	require.True(t, s.c.Done())
+	require.NoError(t, s.c.Err())
+	require.Empty(t, s.joins)
+}
+
+// The acknowledgement of our FIN is not the peer's word that it has our DATA_ACK: it may be a proxy's.
+func TestPeersFINIsMissingWhenTheSubflowDies(t *testing.T) {
+	s, f := halfClosed(t, true)
+	s.wait(2 * lingerFIN)
+	f.ends(errTest)
+	s.wait(time.Second)
+	require.NotEmpty(t, s.joins)
+
+	s, _ = halfClosed(t, false)
+	_, _, err := s.asks("10.0.2.1:5000")
+	require.Error(t, err, "there is a subflow for what the peer may lack")
+	s.wait(lingerFIN)
+	_, p, err := s.asks("10.0.2.1:5000")
+	require.NoError(t, err, "it may have died unnoticed")
+	g := s.add(p)
+	g.Wants("all that the peer can lack", "ack 1", "close")
+}
+
+// A peer that has closed one subflow has closed all, and waits for nothing.
+func TestOtherSubflowsAreResetSoonAfterThePeersFIN(t *testing.T) {
+	s, f, g := double(t, true)
+	s.c.Close(s.now)
+	f.Sends(ack(1), fin(0), tcpAck)
+	g.Sends(tcpAck)
+	s.wait(5 * lingerFIN)
+	f.Sends(tcpFIN)
+	f.ends(nil)
+	g.clear()
+	s.wait(lingerFIN)
+	g.Wants("not closed in time", "abort 0")
+	require.True(t, s.c.Done())
+	require.NoError(t, s.c.Err())
+}

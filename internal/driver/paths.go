@@ -308,8 +308,9 @@ func (c *Conn) SetPathPolicy(p extapi.PathPolicy) error {
 
 // SetScheduler replaces the scheduler.
 func (c *Conn) SetScheduler(f scheduler.Factory) error {
+	x, name := f.New(), f.Name() // without the lock: they are the program's
 	return c.change(func(now time.Duration) error {
-		c.eng.SetScheduler(now, f.New(), f.Name())
+		c.eng.SetScheduler(now, x, name)
 		return nil
 	})
 }

@@ -46,6 +46,27 @@ func TestCloseOfAConnection(t *testing.T) {
 	require.NoError(t, s.us.eng.Err())
 }
 
+// A peer whose TCP has acknowledged our FIN may take its time for its own, and ask for our DATA_ACK once more meanwhile.
+func TestPeersFINMayTakeItsTime(t *testing.T) {
+	s := newScript(t, false)
+	f := s.open()
+	s.us.eng.Close(s.w.now)
+	s.w.settle()
+	f.acks(s.fin(0, 1))
+	require.Equal(t, "FIN, DSS ack 1", f.tell(f.out[len(f.out)-1]))
+	f.out = nil
+	f.acks(s.ack(1))
+	s.wait(10 * time.Second)
+	f.wants("no RST")
+	f.acks(s.fin(0, 1))
+	s.wait(50 * time.Millisecond)
+	f.wants("it was lost", "ACK, DSS ack 1")
+	f.sends(packet.FIN|packet.ACK, "", s.ack(1))
+	f.wants("its last ACK", "ACK, DSS ack 1")
+	require.True(t, s.us.eng.Done())
+	require.NoError(t, s.us.eng.Err())
+}
+
 // A flow that is parted from its connection in TIME-WAIT answers by itself, under a lock of its own: it neither asks the
 // connection, which goes on, nor tells it anything.
 func TestDetachedFlowAnswersAlone(t *testing.T) {
