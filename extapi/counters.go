@@ -1,7 +1,8 @@
 package extapi
 
 // Counters are what a Transport's own TCP (ModeWire) has counted since its first use: of all connections, those that
-// are gone too, and of its listeners. They only grow, but for MPCurrEstab.
+// are gone too, and of its listeners. They only grow, but for MPCurrEstab. Each is a number of events or segments, unless its
+// name says Octets or Bytes, or its comment something else.
 type Counters struct {
 	TCP    TCPCounters
 	Listen ListenCounters

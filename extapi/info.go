@@ -108,7 +108,7 @@ type ConnInfo struct {
 	Checksum        bool      // DSS checksums are in use
 
 	// MPTCP are the connection's own counters, those of subflows that are gone among them; nil in events, and where the connection
-	// is not ModeWire's. What comes before it is known whose it is counts in Transport.Counters alone: MPCapableSYNRX,
+	// is not ModeWire's, or its peer asked a Listener for plain TCP. What comes before it is known whose it is counts in Transport.Counters alone: MPCapableSYNRX,
 	// MPFallbackTokenInit of a listener, MPJoinNoTokenFound.
 	MPTCP *MPTCPCounters
 }

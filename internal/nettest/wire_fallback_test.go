@@ -2,6 +2,7 @@ package nettest
 
 import (
 	"fmt"
+	"maps"
 	"testing"
 	"time"
 
@@ -24,8 +25,20 @@ const infinite = "Fallback to infinite mapping"
 // short is a job that no middlebox has time to change under way.
 var short = job{Down: true, Up: true, Bytes: 256 * kib}
 
-// fallsBack is a connection that becomes plain TCP because of rules that were there from the beginning.
-func fallsBack(name, rule string, why extapi.FallbackReason, counter string) scenario {
+// reasons are our end's counters of what makes connections plain TCP.
+func reasons(r report) map[string]uint64 {
+	c := r.Counters.MPTCP
+	l := map[string]uint64{
+		"MPCapableFallbackSYNACK": c.MPCapableFallbackSYNACK, "MPCapableFallbackACK": c.MPCapableFallbackACK, "Blackhole": c.Blackhole,
+		"MPCapableDataFallback": c.MPCapableDataFallback, "DssFallback": c.DssFallback, "SimultConnectFallback": c.SimultConnectFallback,
+	}
+	maps.DeleteFunc(l, func(_ string, n uint64) bool { return n == 0 })
+	return l
+}
+
+// fallsBack is a connection that becomes plain TCP because of rules that were there from the beginning. Both ends count why, if they
+// can tell.
+func fallsBack(name, rule string, why extapi.FallbackReason, counter, mine string) scenario {
 	return scenario{name, func(t *testing.T, s *stage) {
 		if rule != "" {
 			s.box(rule)
@@ -45,6 +58,11 @@ func fallsBack(name, rule string, why extapi.FallbackReason, counter string) sce
 			require.Equal(t, 1, got[counter], "the kernel's %s; all: %s", counter, nonzero(got))
 		}
 		require.Zero(t, got["MPJoinSynRx"]+got["MPJoinSynTx"], nonzero(got))
+		want := map[string]uint64{}
+		if mine != "" {
+			want[mine] = 1
+		}
+		require.Equal(t, want, reasons(ours))
 	}}
 }
 
@@ -52,19 +70,19 @@ func fallsBack(name, rule string, why extapi.FallbackReason, counter string) sce
 func TestNamespaceWireFallback(t *testing.T) {
 	t.Run("our dialer", func(t *testing.T) {
 		newStage(t, "c", 2).scenes(t, []scenario{
-			fallsBack("SYN", fromSYN, extapi.FallbackPeer, ""),
-			fallsBack("SYN/ACK", fromSYNACK, extapi.FallbackPeer, "MPCapableFallbackACK"),
-			fallsBack("third ACK and what follows", fromRest, extapi.FallbackStripped, "MPCapableFallbackACK"),
-			fallsBack("SYNs with it get lost", noSYN, extapi.FallbackBlackhole, ""),
+			fallsBack("SYN", fromSYN, extapi.FallbackPeer, "", "MPCapableFallbackSYNACK"),
+			fallsBack("SYN/ACK", fromSYNACK, extapi.FallbackPeer, "MPCapableFallbackACK", "MPCapableFallbackSYNACK"),
+			fallsBack("third ACK and what follows", fromRest, extapi.FallbackStripped, "MPCapableFallbackACK", "MPCapableDataFallback"),
+			fallsBack("SYNs with it get lost", noSYN, extapi.FallbackBlackhole, "", "Blackhole"),
 		}, infinite)
 	})
 	t.Run("our listener", func(t *testing.T) {
 		newStage(t, "s", 2).scenes(t, []scenario{
-			fallsBack("SYN", fromSYN, extapi.FallbackPeer, "MPCapableFallbackSYNACK"),
-			fallsBack("SYN/ACK", fromSYNACK, extapi.FallbackThirdAck, "MPCapableFallbackSYNACK"),
-			fallsBack("third ACK and what follows", fromRest, extapi.FallbackThirdAck, "MPCapableDataFallback"),
+			fallsBack("SYN", fromSYN, extapi.FallbackPeer, "MPCapableFallbackSYNACK", ""),
+			fallsBack("SYN/ACK", fromSYNACK, extapi.FallbackThirdAck, "MPCapableFallbackSYNACK", "MPCapableFallbackACK"),
+			fallsBack("third ACK and what follows", fromRest, extapi.FallbackThirdAck, "MPCapableDataFallback", "MPCapableFallbackACK"),
 			{"SYNs with it get lost", func(t *testing.T, s *stage) {
-				fallsBack("", noSYN, extapi.FallbackPeer, "MPCapableSYNTXDrop").play(t, s)
+				fallsBack("", noSYN, extapi.FallbackPeer, "MPCapableSYNTXDrop", "").play(t, s)
 				s.do("c", "sysctl -qw net.mptcp.blackhole_timeout=3600") // which makes it forget
 			}},
 		}, infinite)
@@ -151,8 +169,9 @@ func stripped(paths int) scenario {
 			s.box("tcp flags & rst == 0 reset tcp option mptcp")
 			s.our(p).event(5*time.Second, "conn_fell_back", func(r report) bool { return true })
 			s.carrying("c1")
-			p.stop()
+			ours, _ := s.outcome(p.stop())
 			require.Equal(t, 1, s.counted()["DssFallback"]+s.counted()["MPCapableDataFallback"], nonzero(s.counted()))
+			require.Equal(t, map[string]uint64{"DssFallback": 1}, reasons(ours))
 			return
 		}
 		p = s.meet(trickle)

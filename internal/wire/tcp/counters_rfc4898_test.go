@@ -121,18 +121,18 @@ func (s *script) counted(before extapi.TCPCounters) tally {
 	return l
 }
 
+// Connections that have been opened: as usual, with timestamps, with a closed window, by one that soon gives up.
+func plain(t *testing.T) *script  { return dialed(t, "mss=1460 sackok") }
+func timed(t *testing.T) *script  { return dialed(t, "mss=1460 sackok ts=1000,0", withTimestamps) }
+func closed(t *testing.T) *script { return dialed(t, "mss=1000 win=0") }
+func weary(t *testing.T) *script {
+	return dialed(t, "mss=1460", func(c *Config) { c.Retries = 1 })
+}
+
 // Each event moves its counter, and no other.
 func TestEventsAreCounted(t *testing.T) {
-	plain := func(t *testing.T) *script { return dialed(t, "mss=1460 sackok") }
-	timed := func(t *testing.T) *script { return dialed(t, "mss=1460 sackok ts=1000,0", withTimestamps) }
-	narrow := func(t *testing.T) *script { return dialed(t, "mss=1000 win=0") }
-	weary := func(t *testing.T) *script { return dialed(t, "mss=1460", func(c *Config) { c.Retries = 1 }) }
-	icmp := func(trouble packet.Trouble, seq uint32, mtu int) func(s *script) {
-		return func(s *script) {
-			s.send(1460)
-			s.c.HandleICMP(s.now, &packet.ICMPError{Trouble: trouble, Seq: ourISN + seq, MTU: mtu})
-			s.drain()
-		}
+	icmp := func(trouble packet.Trouble, seq, mtu int) func(s *script) {
+		return func(s *script) { s.send(1460); s.icmp(trouble, mtu, seq) }
 	}
 	for _, tt := range []struct {
 		name string
@@ -160,7 +160,7 @@ func TestEventsAreCounted(t *testing.T) {
 		{"data far beyond it", plain, func(s *script) { s.peer("A seq=100000 len=10 ack=1") }, tally{"BeyondWindow": 1, "DupAcksOut": 1}},
 		{"data from before the beginning", plain, func(s *script) { s.peer("A seq=-100 len=10 ack=1") }, tally{"DupAcksOut": 1}},
 		{"a probe of the tail", plain, func(s *script) { s.send(3000); s.after(100 * time.Millisecond) }, tally{"LossProbes": 1}},
-		{"a closed window", narrow, func(s *script) { s.send(1); s.after(300 * time.Millisecond) }, tally{"WindowProbes": 1}},
+		{"a closed window", closed, func(s *script) { s.send(1); s.after(300 * time.Millisecond) }, tally{"WindowProbes": 1}},
 		{"a window that closes", plain, func(s *script) { s.peer("A seq=1 ack=1 win=0") }, tally{"ZeroRwinRcvd": 1}},
 		{"ours", plain, func(s *script) {
 			s.keep = true
@@ -169,6 +169,12 @@ func TestEventsAreCounted(t *testing.T) {
 			}
 			s.after(time.Second)
 		}, tally{"ZeroRwinSent": 1, "BeyondWindow": 1}},
+		{"an extension's", func(t *testing.T) *script {
+			x := &asked{window: 5000}
+			s := dialed(t, "mss=1460", func(c *Config) { c.Extension = x })
+			x.window = 0
+			return s
+		}, func(s *script) { s.peer("A seq=1 len=1000 ack=1") }, tally{"ZeroRwinSent": 1}},
 		{"a keep-alive", plain, func(s *script) { s.c.KeepAlive(s.now); s.drain() }, tally{"KeepAlives": 1}},
 		{"ICMP of something else", plain, icmp(packet.TroubleTransient, 90000, 0), tally{"ICMPIgnored": 1}},
 		{"no way there", plain, icmp(packet.TroubleTransient, 1, 0), tally{"SoftErrors": 1}},

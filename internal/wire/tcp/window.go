@@ -37,9 +37,7 @@ func (c *Conn) announce(now time.Duration) uint16 {
 	if w := c.ext.Window(now); w >= 0 {
 		// The window belongs to a sequence space of the extension's. It rounds down: what it must not do,
 		// shrink, is for the extension to see to.
-		field := min(w>>r.scale, 0xFFFF)
-		r.edge = max(r.edge, r.nxt+uint64(field)<<r.scale)
-		return uint16(field)
+		return c.announced(uint64(min(w>>r.scale, 0xFFFF)))
 	}
 	edge := r.nxt + uint64(max(0, r.space-r.unread))
 	if edge < r.edge+uint64(min(r.space/2, c.mtu.mss())) {
@@ -52,6 +50,12 @@ func (c *Conn) announce(now time.Duration) uint16 {
 	if up := (field + 1) << r.scale; r.nxt+field<<r.scale < r.edge && field < 0xFFFF && up <= uint64(max(0, r.space-r.unread)+r.slack()) {
 		field++ // rounding must not take back what was promised
 	}
+	return c.announced(field)
+}
+
+// announced notes the window that a segment announces.
+func (c *Conn) announced(field uint64) uint16 {
+	r := &c.rcv
 	r.edge = max(r.edge, r.nxt+field<<r.scale)
 	if field == 0 {
 		c.stats.ZeroRwinSent++
