@@ -108,7 +108,7 @@ func TestNamespaceWireSYNFlood(t *testing.T) {
 	before := l.dial(kernelEnd.with(addr, job{Down: true, Up: true, Bytes: 4 * mib, Rate: mib}))
 	joined := func() int { return l.mib("c")["MPJoinSynAckRx"] }
 	l.eventually(2*time.Second, "the first connection's join", func() bool { return joined() == 1 })
-	flood := l.start("c", order{Role: "flooder", Addr: addr, Job: job{Rate: 5_000, For: time.Minute}})
+	flood := l.start("c", order{Role: "flooder", Addr: addr, Job: job{Rate: 20_000, For: time.Minute}})
 	flood.wait(5*time.Second, "flooding")
 
 	exchange := job{Down: true, Up: true, Bytes: mib, Rate: 2 * mib}
