@@ -185,7 +185,7 @@ func (c *Conn) suspectMTU(now time.Duration, timeouts int) {
 	}
 	size := m.current // of the packet that goes again and again
 	enough := 2
-	if short := c.snd.payload(c) - int(c.snd.nxt-c.snd.una); short > 0 {
+	if short := c.segmentPayload(c.snd.una) - int(c.snd.nxt-c.snd.una); short > 0 {
 		size -= short
 	} else if m.passed == 0 {
 		enough = 1

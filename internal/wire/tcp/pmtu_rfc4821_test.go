@@ -208,6 +208,25 @@ func TestTheFirstFlightVanishes(t *testing.T) {
 	}
 }
 
+// reserving keeps room for options in every segment.
+type reserving struct {
+	noExtension
+	n int
+}
+
+func (x reserving) Reserve(uint64) int { return x.n }
+
+// One segment is full when the options leave no room for more.
+func TestTheFirstSegmentVanishesFullOfOptions(t *testing.T) {
+	s := dialed(t, "mss=1460 sackok", func(c *Config) { c.NoDelay, c.Extension = true, reserving{n: 20} })
+	s.send(1440)
+	s.wantData(1, 1441, "with 20 bytes of options")
+	for s.c.Stats().Timeouts == 0 {
+		s.after(10 * time.Millisecond)
+	}
+	require.Equal(t, 1240, s.c.Stats().Perf.CurMSS)
+}
+
 // A packet need not be full to be too large: "excessive loss of data sent with a specific packet size"
 // (RFC 8899 section 4.3) may be of any size, and RFC 4821 section 7.7 takes every "full-stop timeout" for a black hole. Less than
 // MIN_PLPMTU (here 552) is never tried.
