@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/mptcp-go/mptcp/internal/driver"
 	"github.com/mptcp-go/mptcp/internal/wire/link"
 )
 
@@ -18,11 +19,7 @@ func (w *world) short(waiting int) uint16 {
 	w.t.Helper()
 	c, s := w.dial(w.seed(true))
 	w.hello(c.d, s.d)
-	require.NoError(w.t, c.d.Close())
-	_, err := s.d.Read(make([]byte, 1))
-	require.ErrorIs(w.t, err, io.EOF)
-	require.NoError(w.t, s.d.Close())
-	<-s.d.Closed()
+	w.part(c.d, s.d)
 	require.Eventually(w.t, func() bool { return w.waiting() == waiting }, 5*time.Second, time.Millisecond)
 	return uint16(c.d.LocalAddr().(*net.TCPAddr).Port)
 }
@@ -32,12 +29,18 @@ func (w *world) served() {
 	w.t.Helper()
 	c, s := w.dial(w.seed(true))
 	w.hello(c.d, s.d)
-	require.NoError(w.t, s.d.Close())
-	_, err := c.d.Read(make([]byte, 1))
-	require.ErrorIs(w.t, err, io.EOF)
-	require.NoError(w.t, c.d.Close())
-	<-c.d.Closed()
+	w.part(s.d, c.d)
 	<-s.d.Closed()
+}
+
+// part closes a connection at both ends, one after the other.
+func (w *world) part(first, second *driver.Conn) {
+	w.t.Helper()
+	require.NoError(w.t, first.Close())
+	_, err := second.Read(make([]byte, 1))
+	require.ErrorIs(w.t, err, io.EOF)
+	require.NoError(w.t, second.Close())
+	<-second.Closed()
 }
 
 // waiting counts the client's connections in TIME-WAIT.
