@@ -192,6 +192,7 @@ type LinkCounters struct {
 	Received       uint64 // that were taken
 	ReceivedBytes  uint64 // their payload
 	Batches        uint64 // receive calls that brought something
+	GuestBatches   uint64 // of these, how many a caller of Read or Write made, who waited for what they brought
 	BadSegments    uint64 // did not parse: wrong checksum, impossible length
 	NotOurs        uint64 // for a port or address that is not held
 	ICMP           uint64 // ICMP errors taken

@@ -8,9 +8,11 @@ import (
 )
 
 // Packets is a subflow whose TCP is our own: it makes packets, where others have a socket to write to.
-// Packets that come in are fed to it between Enter and Leave, by who reads them; what it has to say leaves
+// Packets that come in are fed to it between Enter and Leave, by who receives them; what it has to say leaves
 // at the end of every event. All of it but Transmit runs under the connection's lock.
 type Packets interface {
+	// Inlet is where they come in; nil: nobody but the carrier receives there.
+	Inlet() Inlet
 	// Next is when HandleTimeout wants to be called; false: nothing is due.
 	Next() (time.Duration, bool)
 	HandleTimeout(now time.Duration)

@@ -25,8 +25,11 @@ type postbox struct {
 	tail     bool          // the last packet waits for more, if more comes
 	again    time.Duration // from what leaves next to the timer that it starts; 0: it starts none
 	over     bool
+	inlet    Inlet
 	released chan struct{}
 }
+
+func (p *postbox) Inlet() Inlet { return p.inlet }
 
 func (p *postbox) Next() (time.Duration, bool) { return p.due, p.due != 0 }
 

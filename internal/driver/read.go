@@ -92,7 +92,7 @@ func (c *Conn) waitRead(app []byte) (n int) {
 		if c.rd.check(c.now()) == nil && !c.eng.Readable() {
 			n = c.step(app, true)
 		}
-		if c.raws == 0 {
+		if c.raws == 0 && c.role.inlet == nil {
 			c.give(c.now())
 		}
 	} else {

@@ -22,11 +22,13 @@ const (
 )
 
 // role is the right to read from the connection's sockets. The caller of Read that waits has it, or
-// the caller of Write that waits for acknowledgements, or else, after calm, a background reader.
+// the caller of Write that waits for acknowledgements, or else, after calm, a background reader. Packets come in where those
+// of other connections do: there it is the right to receive for all of them, and else that of a goroutine of the carrier's.
 type role struct {
 	held   bool
 	user   user
 	freed  time.Duration // when it was given back
+	inlet  Inlet         // what the holder receives from, where it is no socket of the connection's
 	last   *flow         // the flow that was read last
 	parked parking       // what the holder waits on; nil: it runs
 	intr   bool          // the wait is over: parked's deadline is in the past
@@ -54,7 +56,7 @@ func (r *role) interrupt() {
 
 // take takes the role if it is free and there is something to read from.
 func (c *Conn) take(u user) bool {
-	if c.role.held || c.raws == 0 {
+	if c.role.held || c.raws == 0 && !c.takeInlet() {
 		return false
 	}
 	c.role.held, c.role.user = true, u
@@ -70,6 +72,9 @@ func (c *Conn) take(u user) bool {
 func (c *Conn) give(now time.Duration) {
 	c.role.held, c.role.user = false, userNone
 	c.role.freed = now
+	if c.role.inlet != nil {
+		c.leaveInlet()
+	}
 }
 
 // giveUp gives the role back if u has it.
@@ -136,6 +141,7 @@ func (c *Conn) step(app []byte, wait bool) int {
 	}
 	switch c.raws {
 	case 0:
+		c.receive(wait)
 		return 0
 	case 1:
 		for _, f := range c.flows {

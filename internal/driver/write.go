@@ -64,7 +64,7 @@ func (c *Conn) waitWrite() {
 		if c.wr.check(c.now()) == nil && !c.eng.Writable() {
 			c.step(nil, true)
 		}
-		if c.raws == 0 {
+		if c.raws == 0 && c.role.inlet == nil {
 			c.give(c.now())
 		}
 	} else {

@@ -363,6 +363,9 @@ func (f *flow) Remote() netip.AddrPort { return f.remote }
 // Super implements link.Flow: paths carry what the wire would.
 func (f *flow) Super() int { return 0 }
 
+// Inlet implements link.Flow: the simulation receives by itself.
+func (f *flow) Inlet() link.Inlet { return nil }
+
 // Acked implements link.Flow.
 func (f *flow) Acked(uint32) {}
 

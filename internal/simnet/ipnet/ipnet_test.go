@@ -47,7 +47,7 @@ func (r *recorder) HandleSegment(now time.Duration, s *packet.Segment, _ pool.Re
 	}
 }
 func (r *recorder) HandleICMP(_ time.Duration, e *packet.ICMPError) { r.icmp = append(r.icmp, *e) }
-func (r *recorder) Flush(time.Duration)                             { r.flushes++ }
+func (r *recorder) Flush(time.Duration) any                         { r.flushes++; return nil }
 func (r *recorder) Changed(time.Duration)                           { r.changes++ }
 func (r *recorder) Writable(time.Duration)                          {}
 

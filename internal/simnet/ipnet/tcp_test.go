@@ -66,7 +66,7 @@ func (p *program) HandleSegment(now time.Duration, s *packet.Segment, buf pool.R
 }
 
 func (p *program) HandleICMP(now time.Duration, e *packet.ICMPError) { p.conn.HandleICMP(now, e) }
-func (p *program) Flush(time.Duration)                               { p.pump() }
+func (p *program) Flush(time.Duration) any                           { p.pump(); return nil }
 
 // pump lets everything leave that may, and sets the timer.
 func (p *program) pump() {

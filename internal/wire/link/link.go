@@ -55,8 +55,9 @@ type Stack interface {
 	// wants: what a TCP answers with a RST.
 	Handler
 
-	// Flush follows the HandleSegment and HandleICMP calls of one batch.
-	Flush(now time.Duration)
+	// Flush follows the HandleSegment and HandleICMP calls of one batch. It returns the one connection that all of them were
+	// for; nil: there were several, or none.
+	Flush(now time.Duration) (only any)
 
 	// Changed says that addresses, routes or MTUs have changed: what Route has said may no longer hold. It
 	// comes from a goroutine of its own.
@@ -118,12 +119,31 @@ type Port interface {
 	Close() error
 }
 
+// Inlet is where segments come in. A goroutine of the link's receives there, or else, as its guest, who waits for what a
+// connection brings. A guest calls Take, Receive as often as it likes, and Leave.
+type Inlet interface {
+	// Take gives the caller the right to receive, if all traffic has been that of the given connection (what Stack.Flush
+	// returns) for a while, and nobody else receives at the moment.
+	Take(conn any) bool
+	// Receive hands one batch of segments to their handlers, and lets Stack.Flush follow. With wait it waits for one. False:
+	// the caller has to Leave.
+	Receive(wait bool) bool
+	// SetReadDeadline, with a time in the past, ends the wait of Receive, or the next one. With the zero time it does nothing.
+	SetReadDeadline(time.Time) error
+	// Leave ends the right to receive. The link takes some time, in which it may be taken again, before it receives by
+	// itself; with wanted it does so at once.
+	Leave(wanted bool)
+}
+
 // Flow is a four-tuple that the link knows. Close it when no segment is expected any more, after TIME-WAIT, or when a RST has
 // ended it: to what arrives then the Stack answers, for a second at least, and after that, when the port has gone with its last
 // flow, the host.
 type Flow interface {
 	Local() netip.AddrPort
 	Remote() netip.AddrPort
+
+	// Inlet is where the flow's segments come in; nil: nobody but the link receives there.
+	Inlet() Inlet
 
 	// Super is how many bytes of payload a segment with SegSize may have now: a super-segment, which the
 	// kernel or the device splits. 0: none; segments must fit the MTU one by one. Whether

@@ -22,11 +22,12 @@ func (c *tallying) HandleICMP(time.Duration, *packet.ICMPError)            {}
 func (c *tallying) Changed(time.Duration)                                  {}
 func (c *tallying) Writable(time.Duration)                                 {}
 
-func (c *tallying) Flush(time.Duration) {
+func (c *tallying) Flush(time.Duration) any {
 	select {
 	case c.arrived <- struct{}{}:
 	default:
 	}
+	return nil
 }
 
 // BenchmarkSegments sends segments over lo from one port of a link to another: what one costs on both sides,

@@ -28,6 +28,15 @@ type flow struct {
 func (f *flow) Local() netip.AddrPort  { return f.local }
 func (f *flow) Remote() netip.AddrPort { return f.remote }
 
+// Inlet implements link.Flow.
+func (f *flow) Inlet() link.Inlet {
+	k := f.link.in4
+	if f.local.Addr().Is6() {
+		k = f.link.in6
+	}
+	return k
+}
+
 // Super implements link.Flow.
 func (f *flow) Super() int {
 	f.mu.Lock()

@@ -168,6 +168,7 @@ type recorder struct {
 
 	mu    sync.Mutex
 	batch int
+	only  any                     // what Flush returns
 	do    func(s *packet.Segment) // instead of segments
 }
 
@@ -196,15 +197,16 @@ func (r *recorder) HandleICMP(_ time.Duration, e *packet.ICMPError) { r.icmp <- 
 func (r *recorder) Changed(time.Duration)                           { r.changed <- struct{}{} }
 func (r *recorder) Writable(time.Duration)                          { r.writable <- struct{}{} }
 
-func (r *recorder) Flush(time.Duration) {
+func (r *recorder) Flush(time.Duration) any {
 	r.mu.Lock()
-	n := r.batch
+	n, only := r.batch, r.only
 	r.batch = 0
 	r.mu.Unlock()
 	select {
 	case r.flushes <- n:
 	default:
 	}
+	return only
 }
 
 // next is the next segment; it must come.

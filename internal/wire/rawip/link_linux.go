@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,6 +26,8 @@ type Link struct {
 	raw4, raw6   *rawSocket // raw6 is nil where the host has no IPv6
 	icmp4, icmp6 *rawSocket
 	packets      *rawSocket // for super-segments; nil when switched off or not to be had
+	in4, in6     *inlet
+	inlets       []*inlet // all of them
 	bound        bound
 	outboxes     sync.Pool
 
@@ -59,9 +60,7 @@ func Open(cfg Config, stack link.Stack) (*Link, error) {
 		l.closeSockets()
 		return nil, err
 	}
-	for _, s := range []*rawSocket{l.raw4, l.raw6} {
-		l.start(s, batchSize, (*Link).segments)
-	}
+	l.in4, l.in6 = l.start(l.raw4, batchSize, (*Link).segments), l.start(l.raw6, batchSize, (*Link).segments)
 	for _, s := range []*rawSocket{l.icmp4, l.icmp6} {
 		l.start(s, icmpBatch, (*Link).icmpErrors)
 	}
@@ -122,36 +121,27 @@ func (l *Link) filter(v6 bool, spans []span) error {
 	return nil
 }
 
-// start runs a receiver.
-func (l *Link) start(s *rawSocket, size int, handle func(*Link, *reader, int, time.Duration)) {
+// start opens an inlet.
+func (l *Link) start(s *rawSocket, size int, handle func(*Link, *reader, int, time.Duration)) *inlet {
 	if s == nil {
-		return
+		return nil
 	}
-	l.running.Add(1)
-	go func() {
-		defer l.running.Done()
-		r := newReader(s, size)
-		defer r.close()
-		for {
-			n, err := r.receive()
-			if l.closed.Load() || errors.Is(err, os.ErrClosed) {
-				return
-			}
-			if err != nil {
-				l.counters.receiveErrors.Add(1)
-				l.pause() // an error that stays must not become a loop
-				continue
-			}
-			l.counters.batches.Add(1)
-			l.dispatch.Lock()
-			if !l.closed.Load() {
-				now := l.cfg.Clock()
-				handle(l, r, n, now)
-				l.stack.Flush(now)
-			}
-			l.dispatch.Unlock()
-		}
-	}()
+	k := newInlet(l, s, size, handle)
+	l.inlets = append(l.inlets, k)
+	l.running.Go(k.keep)
+	return k
+}
+
+// deliver hands n packets to their handlers and lets them have their consequences. It returns the one connection that they
+// had them for, and the time.
+func (l *Link) deliver(k *inlet, n int) (only any, now time.Duration) {
+	l.dispatch.Lock()
+	defer l.dispatch.Unlock()
+	if now = l.cfg.Clock(); l.closed.Load() {
+		return nil, now
+	}
+	k.handle(l, k.reader, n, now)
+	return l.stack.Flush(now), now
 }
 
 // pause waits a little, or until the link is closed.
@@ -238,6 +228,9 @@ func (l *Link) Close() error {
 	}
 	close(l.done)
 	l.closeSockets()
+	for _, k := range l.inlets {
+		k.call()
+	}
 	l.running.Wait()
 	l.waiters.end()
 	l.ports.close()

@@ -29,15 +29,15 @@ const (
 
 // counters is extapi.LinkCounters as it is counted.
 type counters struct {
-	received, receivedBytes, batches, badSegments, notOurs, icmp, receiveErrors     atomic.Uint64
-	sent, sentSuper, sentBytes, split, full                                         atomic.Uint64
-	noBuffers, notPermitted, unreachable, tooLong, sendErrors, notHeld, weakShields atomic.Uint64
-	superProven, superAbandoned                                                     atomic.Uint64
+	received, receivedBytes, batches, guestBatches, badSegments, notOurs, icmp, receiveErrors atomic.Uint64
+	sent, sentSuper, sentBytes, split, full                                                   atomic.Uint64
+	noBuffers, notPermitted, unreachable, tooLong, sendErrors, notHeld, weakShields           atomic.Uint64
+	superProven, superAbandoned                                                               atomic.Uint64
 }
 
 func (c *counters) snapshot() extapi.LinkCounters {
 	return extapi.LinkCounters{
-		Received: c.received.Load(), ReceivedBytes: c.receivedBytes.Load(), Batches: c.batches.Load(),
+		Received: c.received.Load(), ReceivedBytes: c.receivedBytes.Load(), Batches: c.batches.Load(), GuestBatches: c.guestBatches.Load(),
 		BadSegments: c.badSegments.Load(), NotOurs: c.notOurs.Load(), ICMP: c.icmp.Load(), ReceiveErrors: c.receiveErrors.Load(),
 		Sent: c.sent.Load(), SentSuper: c.sentSuper.Load(), SentBytes: c.sentBytes.Load(), Split: c.split.Load(),
 		Full: c.full.Load(), NoBuffers: c.noBuffers.Load(), NotPermitted: c.notPermitted.Load(), Unreachable: c.unreachable.Load(),

@@ -14,6 +14,10 @@ import (
 // counts.
 const batchSize = 32
 
+// batchBytes is how many bytes it should bring at most: what a processor keeps in a cache of its own until they have been
+// copied again. Much less would make an ACK of each segment.
+const batchBytes = 512 << 10
+
 // smallChunk holds a packet of any ordinary MTU. A longer one continues in the large chunk of its slot, behind
 // room for what the small chunk has, so that putting them together copies little. mediumChunk is the limit up
 // to which a packet is copied rather than left to pin 64 KiB.
@@ -40,16 +44,25 @@ type reader struct {
 	msgs  []mmsghdr
 	n     int
 	err   error
+	wait  bool
+	limit int // how many packets the next batch may have
 	try   func(fd uintptr) bool
 	seg   packet.Segment
 	icmp  packet.ICMPError
 }
 
-func newReader(s *rawSocket, size int) *reader {
-	r := &reader{sock: s, slots: make([]slot, size), msgs: make([]mmsghdr, size)}
+// newReader makes a reader of batches of so many packets. park is asked whether it may wait when there is none.
+func newReader(s *rawSocket, size int, park func() bool) *reader {
+	r := &reader{sock: s, slots: make([]slot, size), msgs: make([]mmsghdr, size), limit: size}
 	r.try = func(fd uintptr) bool {
-		r.n, r.err = recvmmsg(fd, r.msgs)
-		return r.err != unix.EAGAIN && r.err != unix.EINTR
+		for r.err = unix.EINTR; r.err == unix.EINTR; {
+			r.n, r.err = recvmmsg(fd, r.msgs[:r.limit])
+		}
+		if r.err != unix.EAGAIN {
+			return true
+		}
+		r.err = nil
+		return !r.wait || !park()
 	}
 	for i := range r.slots {
 		s, h := &r.slots[i], &r.msgs[i].Msghdr
@@ -71,19 +84,31 @@ func (r *reader) refill(s *slot) {
 	s.iov[0].SetLen(smallChunk)
 }
 
-// receive waits for packets and returns how many have come.
-func (r *reader) receive() (int, error) {
-	for i := range r.msgs {
+// receive returns how many packets have come; with wait it waits for one.
+func (r *reader) receive(wait bool) (int, error) {
+	for i := range r.msgs[:r.limit] {
 		h := &r.msgs[i].Msghdr
 		h.Namelen = unix.SizeofSockaddrInet6
 		h.SetControllen(controlLen)
 		h.Flags = 0
 	}
-	r.n, r.err = 0, nil
+	r.n, r.err, r.wait = 0, nil, wait
 	if err := r.sock.conn.Read(r.try); err != nil {
 		return 0, err
 	}
+	r.adapt()
 	return r.n, r.err
+}
+
+// adapt limits the next batch to batchBytes, if its packets are as long as these.
+func (r *reader) adapt() {
+	bytes := 0
+	for i := range r.msgs[:r.n] {
+		bytes += int(r.msgs[i].n)
+	}
+	if r.n > 0 {
+		r.limit = min(max(batchBytes*r.n/max(bytes, 1), 1), len(r.msgs))
+	}
 }
 
 // packet takes packet i out of its slot, in one piece and in a chunk of fitting size. The caller releases the

@@ -40,9 +40,14 @@ type host struct {
 	epoch time.Time
 	addrs []netip.Addr
 	in    chan parcel
-	done  chan struct{}
-	once  sync.Once
-	gone  sync.WaitGroup
+	guest chan struct{} // the receiver makes room for one
+	left  chan struct{} // the guest has left
+	intr  chan struct{} // it is not to wait
+
+	guests atomic.Int64 // how often guests have received
+	done   chan struct{}
+	once   sync.Once
+	gone   sync.WaitGroup
 
 	mu    sync.Mutex
 	flows map[[2]netip.AddrPort]*hostFlow
@@ -100,6 +105,7 @@ func (h *host) admit(i int) error {
 func (f *fabric) boot(addrs ...netip.Addr) *Stack {
 	h := &host{
 		f: f, epoch: time.Now(), addrs: addrs, in: make(chan parcel, 4096), done: make(chan struct{}),
+		guest: make(chan struct{}), left: make(chan struct{}), intr: make(chan struct{}, 1),
 		flows: make(map[[2]netip.AddrPort]*hostFlow), ports: make(map[netip.AddrPort]*hostPort), next: 40000,
 	}
 	s, err := New(h.epoch, func(s link.Stack) (link.Link, error) {
@@ -117,26 +123,79 @@ func (f *fabric) boot(addrs ...netip.Addr) *Stack {
 	return s
 }
 
+// receive makes room for a guest as soon as one comes, and is back as soon as it leaves.
 func (h *host) receive() {
 	defer h.gone.Done()
 	for {
 		select {
 		case <-h.done:
 			return
+		case h.guest <- struct{}{}:
+			<-h.left
 		case p := <-h.in:
-			time.Sleep(time.Until(p.due))
-			h.take(p.b)
-			for range len(h.in) {
-				p = <-h.in
-				if time.Until(p.due) > 0 {
-					h.stack.Flush(time.Since(h.epoch))
-					time.Sleep(time.Until(p.due))
-				}
-				h.take(p.b)
-			}
-			h.stack.Flush(time.Since(h.epoch))
+			h.handle(p)
 		}
 	}
+}
+
+// handle hands on p and what waits behind it.
+func (h *host) handle(p parcel) {
+	time.Sleep(time.Until(p.due))
+	h.take(p.b)
+	for range len(h.in) {
+		p = <-h.in
+		if time.Until(p.due) > 0 {
+			h.stack.Flush(time.Since(h.epoch))
+			time.Sleep(time.Until(p.due))
+		}
+		h.take(p.b)
+	}
+	h.stack.Flush(time.Since(h.epoch))
+}
+
+// Take implements link.Inlet. One connection alone may be a guest, if any: who has traffic is not looked at.
+func (h *host) Take(any) bool {
+	select {
+	case <-h.guest:
+		return true
+	default:
+		return false
+	}
+}
+
+// Receive implements link.Inlet.
+func (h *host) Receive(wait bool) bool {
+	h.guests.Add(1)
+	if !wait {
+		select {
+		case p := <-h.in:
+			h.handle(p)
+		default:
+		}
+		return true
+	}
+	select {
+	case <-h.done:
+		return false
+	case p := <-h.in:
+		h.handle(p)
+	case <-h.intr:
+	}
+	return true
+}
+
+// Leave implements link.Inlet.
+func (h *host) Leave(bool) { h.left <- struct{}{} }
+
+// SetReadDeadline implements link.Inlet.
+func (h *host) SetReadDeadline(t time.Time) error {
+	if !t.IsZero() {
+		select {
+		case h.intr <- struct{}{}:
+		default:
+		}
+	}
+	return nil
 }
 
 func (h *host) take(b []byte) {
@@ -258,6 +317,7 @@ func (h *host) Close() error {
 
 func (f *hostFlow) Local() netip.AddrPort  { return f.local }
 func (f *hostFlow) Remote() netip.AddrPort { return f.remote }
+func (f *hostFlow) Inlet() link.Inlet      { return f.host }
 func (f *hostFlow) Super() int             { return int(f.host.super.Load()) }
 func (f *hostFlow) Acked(uint32)           {}
 func (f *hostFlow) Lost(uint32, bool)      {}

@@ -125,14 +125,15 @@ func (p *port) HandleICMP(at time.Duration, e *packet.ICMPError) {
 	p.s.mark(p)
 }
 
-// flush ends the events of a batch.
-func (p *port) flush(at time.Duration) {
+// flush ends the events of a batch, and returns the connection that the port is part of.
+func (p *port) flush(at time.Duration) *driver.Conn {
 	d, now := p.enter(at)
 	if d != nil {
 		d.Leave(now)
-		return
+		return d
 	}
 	p.leave(now)
+	return nil
 }
 
 // leave ends an event of a port that is its own: settles the handshake, sends, sets the timer, unlocks.
@@ -266,6 +267,9 @@ func (p *port) bury() {
 }
 
 // The driver's side.
+
+// Inlet is where its segments come in.
+func (p *port) Inlet() driver.Inlet { return p.lf.Inlet() }
 
 // Next is when HandleTimeout is due.
 func (p *port) Next() (time.Duration, bool) { return p.flow.Next() }

@@ -110,15 +110,20 @@ func (s *Stack) mark(p *port) {
 	s.mu.Unlock()
 }
 
-// Flush lets the segments of a batch have their consequences.
-func (s *Stack) Flush(now time.Duration) {
+// Flush lets the segments of a batch have their consequences. only is the *driver.Conn that all of them were for.
+func (s *Stack) Flush(now time.Duration) (only any) {
 	s.mu.Lock()
 	list := s.dirty
 	s.dirty, s.spare = s.spare, nil
 	s.mu.Unlock()
+	var conn *driver.Conn
 	for i, p := range list {
 		p.marked.Store(false)
-		p.flush(now)
+		if d := p.flush(now); i == 0 {
+			conn = d
+		} else if d != conn {
+			conn = nil
+		}
 		list[i] = nil
 	}
 	s.mu.Lock()
@@ -126,6 +131,10 @@ func (s *Stack) Flush(now time.Duration) {
 		s.spare = list[:0]
 	}
 	s.mu.Unlock()
+	if conn == nil {
+		return nil
+	}
+	return conn
 }
 
 // watch keeps a port that no driver.Conn looks after; false: the stack is closed.
