@@ -56,16 +56,19 @@ func TestSilentPeerIsHandedOutAfterPrefaceTimeout(t *testing.T) {
 }
 
 func TestServerSpeaksFirst(t *testing.T) {
-	l := listen(t, ListenConfig{Config: Config{PrefaceTimeout: 5 * time.Second, ServerSpeaksFirst: true}})
-	c := rawDial(t, l.Addr().String())
-	begin := time.Now()
-	s := accept(t, l)
-	require.Less(t, time.Since(begin), time.Second)
-	exchange(t, s, c)
+	speaker := ListenConfig{Config: Config{PrefaceTimeout: 5 * time.Second, ServerSpeaksFirst: true}}
+	inWorld(t, fiftyMbit, speaker, func(t *testing.T, w *world) {
+		c := w.stranger(t)
+		begin := time.Now()
+		s, err := w.listener.AcceptMultipath(t.Context())
+		require.NoError(t, err)
+		require.LessOrEqual(t, time.Since(begin), prefaceGrace)
+		exchange(t, s, c)
 
-	client, server := connect(t, Dialer{Config: streamOnly}, l)
-	requireCarrier(t, client, extapi.CarrierStream, extapi.FallbackNone)
-	exchange(t, server, client)
+		client, server := w.accepted(t, Config{Mode: ModeStream, RequireMultipath: true})
+		requireCarrier(t, server, extapi.CarrierStream, extapi.FallbackNone)
+		exchange(t, server, client)
+	})
 }
 
 func TestSilentPeersDoNotBlockOthers(t *testing.T) {
