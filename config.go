@@ -70,14 +70,14 @@ type Config struct {
 	Peers []string
 
 	// RequireMultipath fails with ErrNotMultipath instead of falling back; the operating system's MPTCP counts. A
-	// listener then resets plain TCP peers and never returns them.
+	// listener then resets plain TCP peers and never returns them: at their first byte, or after HandshakeTimeout without one.
 	RequireMultipath bool
 
 	// Secret is mixed into keys and HMACs of the stream carrier; both ends need the same. Without it nobody connects or
 	// joins, and nothing falls back. Use 16 random bytes or more; empty: none. It does not encrypt: TLS does.
 	Secret []byte
 
-	PrefaceTimeout    time.Duration // listener, stream carrier: wait for a preface; 0: 200ms
+	PrefaceTimeout    time.Duration // listener, stream carrier: wait for a preface, where plain TCP may come too; 0: 200ms
 	ServerSpeaksFirst bool          // listener, stream carrier: hand out silent peers at once (after 10ms, in which a preface that follows the handshake arrives)
 
 	Paths     extapi.PathPolicy // which paths may be used, and how; zero value: all alike, up to 8 subflows

@@ -56,16 +56,19 @@ func TestSilentPeerIsHandedOutAfterPrefaceTimeout(t *testing.T) {
 }
 
 func TestServerSpeaksFirst(t *testing.T) {
-	l := listen(t, ListenConfig{Config: Config{PrefaceTimeout: 5 * time.Second, ServerSpeaksFirst: true}})
-	c := rawDial(t, l.Addr().String())
-	begin := time.Now()
-	s := accept(t, l)
-	require.Less(t, time.Since(begin), time.Second)
-	exchange(t, s, c)
+	speaker := ListenConfig{Config: Config{PrefaceTimeout: 5 * time.Second, ServerSpeaksFirst: true}}
+	inWorld(t, fiftyMbit, speaker, func(t *testing.T, w *world) {
+		c := w.stranger(t)
+		begin := time.Now()
+		s, err := w.listener.AcceptMultipath(t.Context())
+		require.NoError(t, err)
+		require.LessOrEqual(t, time.Since(begin), prefaceGrace)
+		exchange(t, s, c)
 
-	client, server := connect(t, Dialer{Config: streamOnly}, l)
-	requireCarrier(t, client, extapi.CarrierStream, extapi.FallbackNone)
-	exchange(t, server, client)
+		client, server := w.accepted(t, Config{Mode: ModeStream, RequireMultipath: true})
+		requireCarrier(t, server, extapi.CarrierStream, extapi.FallbackNone)
+		exchange(t, server, client)
+	})
 }
 
 func TestSilentPeersDoNotBlockOthers(t *testing.T) {
@@ -133,6 +136,88 @@ func TestLatePrefaceResets(t *testing.T) {
 	_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
 	_, err = c.Read(make([]byte, 1))
 	require.ErrorIs(t, err, syscall.ECONNRESET)
+}
+
+// sleepy is a connection in a process that gets no processor for a while: it looks at the socket when the first deadline has passed.
+type sleepy struct {
+	net.Conn
+	wake time.Time
+}
+
+func (c *sleepy) SetReadDeadline(t time.Time) error {
+	if c.wake.IsZero() {
+		c.wake = t.Add(10 * time.Millisecond)
+	}
+	return c.Conn.SetReadDeadline(t)
+}
+
+func (c *sleepy) Read(b []byte) (int, error) {
+	time.Sleep(time.Until(c.wake))
+	return c.Conn.Read(b)
+}
+
+// hesitant is a connection whose first segment is lost: it arrives as late as it is sent again.
+type hesitant struct {
+	net.Conn
+	until time.Time
+}
+
+func (c *hesitant) Write(b []byte) (int, error) {
+	time.Sleep(time.Until(c.until))
+	return c.Conn.Write(b)
+}
+
+// wrapped is the system, but for what it does to connections.
+type wrapped struct {
+	system
+	dialled, accepted func(net.Conn) net.Conn
+}
+
+func (n *wrapped) Dial(ctx context.Context, spec DialSpec) (net.Conn, error) {
+	c, err := n.system.Dial(ctx, spec)
+	if err != nil || n.dialled == nil {
+		return c, err
+	}
+	return n.dialled(c), nil
+}
+
+func (n *wrapped) Listen(ctx context.Context, spec ListenSpec) (net.Listener, error) {
+	l, err := n.system.Listen(ctx, spec)
+	return &wrappedListener{l, n.accepted}, err
+}
+
+type wrappedListener struct {
+	net.Listener
+	accepted func(net.Conn) net.Conn
+}
+
+func (l *wrappedListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return l.accepted(c), nil
+}
+
+// A deadline that has passed wins over bytes that are there, in package net as well: a busy server must not take for silent whose
+// preface lies in the socket.
+func TestPrefaceThatCameWhileTheServerSlept(t *testing.T) {
+	tr := &Transport{Network: &wrapped{accepted: func(c net.Conn) net.Conn { return &sleepy{Conn: c} }}}
+	t.Cleanup(func() { require.NoError(t, tr.Close()) })
+	l := listen(t, ListenConfig{Transport: tr})
+	client, server := connect(t, Dialer{Config: Config{Mode: ModeStream, RequireMultipath: true}}, l)
+	requireCarrier(t, server, extapi.CarrierStream, extapi.FallbackNone)
+	exchange(t, client, server)
+}
+
+func TestRequiringListenerWaitsForALatePreface(t *testing.T) {
+	late := func(c net.Conn) net.Conn { return &hesitant{c, time.Now().Add(100 * time.Millisecond)} }
+	tr := &Transport{Network: &wrapped{dialled: late}}
+	t.Cleanup(func() { require.NoError(t, tr.Close()) })
+	l := listen(t, ListenConfig{Config: Config{RequireMultipath: true, PrefaceTimeout: 10 * time.Millisecond}})
+	client, server := connect(t, Dialer{Transport: tr, Config: Config{Mode: ModeStream, RequireMultipath: true}}, l)
+	requireCarrier(t, server, extapi.CarrierStream, extapi.FallbackNone)
+	exchange(t, client, server)
 }
 
 func TestGarbageAfterPreface(t *testing.T) {

@@ -142,7 +142,9 @@ func TestAddressChurnDuringADownload(t *testing.T) {
 	})
 }
 
-// What net.Conn promises holds over a simulated network too, where nothing gives TCP_INFO or a raw socket.
+// What net.Conn promises holds over a simulated network too, where nothing gives TCP_INFO or a raw socket. The listener takes
+// multipath alone: where nobody runs for long enough it would hand out a join that is late as a plain connection, and Accept
+// would not return the other end of what was dialled.
 func TestConnIsANetConnOverSimnet(t *testing.T) {
 	n := simnet.NewNet(1, simnet.PipeConfig{})
 	defer n.Close()
@@ -152,9 +154,10 @@ func TestConnIsANetConnOverSimnet(t *testing.T) {
 	c.AddInterface("wlan0", extapi.KindWiFi, link, link, addrOf("10.0.1.1"))
 	s.AddInterface("eth0", extapi.KindEthernet, simnet.LinkConfig{}, simnet.LinkConfig{}, addrOf("10.0.9.9"))
 	client, server := &Transport{Network: simHost{c}}, &Transport{Network: simHost{s}}
-	l, err := (&ListenConfig{Transport: server}).Listen(t.Context(), "tcp", ":8080")
+	cfg := Config{Mode: ModeStream, RequireMultipath: true}
+	l, err := (&ListenConfig{Transport: server, Config: cfg}).Listen(t.Context(), "tcp", ":8080")
 	require.NoError(t, err)
-	d := &Dialer{Transport: client, Config: Config{Mode: ModeStream, RequireMultipath: true}}
+	d := &Dialer{Transport: client, Config: cfg}
 	nettest.TestConn(t, func() (c1, c2 net.Conn, stop func(), err error) {
 		if c1, err = d.Dial("tcp", serverAddr); err != nil {
 			return nil, nil, nil, err

@@ -81,8 +81,7 @@ func (l *Listener) greet(nc net.Conn, g *guest) (*Conn, error) {
 	case isKernelMPTCP(nc):
 		return l.greetKernel(nc, g)
 	}
-	begin := time.Now()
-	o, err := stream.Sniff(nc, stream.SniffParams{First: l.patience(), Handshake: l.s.HandshakeTimeout, Secret: len(l.s.Secret) > 0})
+	o, err := l.sniff(nc, g)
 	if errors.Is(err, io.EOF) {
 		return nil, nil
 	}
@@ -98,8 +97,24 @@ func (l *Listener) greet(nc net.Conn, g *guest) (*Conn, error) {
 		return l.acceptStream(nc, o)
 	}
 	p := newPlain(nc, extapi.FallbackPeer)
-	p.mute = time.Since(begin) >= l.patience() || l.lobby.rushed(g)
+	p.mute = o.Silent()
 	return l.acceptPlain(p.after(o.Conn()), g)
+}
+
+// sniff waits for the first bytes in two halves. A deadline that has passed wins over bytes that are there: a process that did
+// not run meanwhile, for want of a processor, sees only in the second half what came in the first.
+func (l *Listener) sniff(nc net.Conn, g *guest) (*stream.Opening, error) {
+	wait := l.patience()
+	if l.s.RequireMultipath {
+		// Nobody waits to be handed out as plain TCP. Who is silent has lost its first segment, or has no processor.
+		wait = l.s.HandshakeTimeout
+	}
+	p := stream.SniffParams{First: (wait + 1) / 2, Handshake: l.s.HandshakeTimeout, Secret: len(l.s.Secret) > 0}
+	o, err := stream.Sniff(nc, p)
+	if err != nil || !o.Silent() || l.lobby.rushed(g) {
+		return o, err
+	}
+	return stream.Sniff(nc, p)
 }
 
 // patience is how long to wait for a first byte.

@@ -42,6 +42,9 @@ type Opening struct {
 // Kind says what the connection is.
 func (o *Opening) Kind() Kind { return o.kind }
 
+// Silent says that no byte has come yet.
+func (o *Opening) Silent() bool { return o.none }
+
 // Token names the connection that a join is for (KindJoin).
 func (o *Opening) Token() uint32 {
 	j, _ := o.hs.Join()

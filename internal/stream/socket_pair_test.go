@@ -182,9 +182,9 @@ func (w *world) connect(t testing.TB, early bool) (client, server *driver.Conn) 
 	bind(client)
 	require.NoError(t, err)
 	select {
-	case server = <-w.server.accepted:
-	case err := <-w.server.refused:
-		require.NoError(t, err)
+	case server = <-w.server.accepted: // what was refused may have been a join of an earlier connection, which ended meanwhile
+	case <-time.After(20 * time.Second):
+		require.Fail(t, "the server takes no connection")
 	}
 	return client, server
 }

@@ -68,11 +68,22 @@ func (e *extension) Append(now time.Duration, o *tcp.Outgoing, dst []byte, budge
 		a = f.eng.Advertise(now)
 		f.sig.fail.bound(now, &a)
 	}
-	if o.Len > 0 && o.Kind != tcp.KindPROBE {
+	switch {
+	case o.Kind == tcp.KindPROBE:
+		return f.appendProbe(dst, budget, a)
+	case o.Len > 0:
 		f.dataSent = true
 		return f.appendData(now, o, dst, budget, a)
 	}
 	return f.appendPure(now, o, dst, budget, a)
+}
+
+// appendProbe appends what goes along with a segment that the peer answers and drops: nothing that is said once.
+func (f *Flow) appendProbe(dst []byte, budget int, a engine.Ack) []byte {
+	if !a.Valid || f.eng != nil && f.eng.FellBack() {
+		return dst
+	}
+	return fitDSS(dst, withAck(options.DSS{}, a, budget), budget)
 }
 
 // appendData appends the options of a segment with payload.

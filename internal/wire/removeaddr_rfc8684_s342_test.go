@@ -50,6 +50,17 @@ func TestRemoveAddrOfAPathThatIsSilent(t *testing.T) {
 	f.wants("the connection goes on", "DATA 1+10, DSS map 0+10@1 ack 0")
 }
 
+// The peer answers a keepalive and drops it: an option that is said once waits for a segment that is looked at.
+func TestKeepaliveTakesNoSignalAlong(t *testing.T) {
+	s := newScript(t, false)
+	f := s.open()
+	flow := s.us.flows[0].Flow
+	flow.Signal(s.w.now, removed(7))
+	flow.Probe(s.w.now)
+	s.us.turn()
+	f.wants("both", "PROBE, DSS ack 0", "ACK, DSS ack 0, REMOVE_ADDR [7]")
+}
+
 // The removed address is not dialled any more.
 func TestRemovedAddressOfThePeerIsNotDialled(t *testing.T) {
 	s := newScript(t, true, func(h *host) { h.cfg.JoinDelay = time.Second })

@@ -1,6 +1,7 @@
 package tcp
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -113,4 +114,51 @@ func TestAFINThatNobodyAnswers(t *testing.T) {
 	s.close()
 	s.after(10 * time.Minute)
 	require.Equal(t, Closed, s.c.State())
+}
+
+// The peer answers a probe and drops it, for its sequence number is old (section 3.10.7.4): what it would acknowledge is to be
+// acknowledged still, at once or when the delay is over.
+func TestAProbeAcknowledgesNothing(t *testing.T) {
+	s := dialed(t, "mss=1460")
+	s.outs = nil
+	s.c.KeepAlive(s.now)
+	s.peer("A seq=1 len=1000 ack=1")
+	s.want("A seq=0 len=0", "the probe")
+	s.want("A seq=1 len=0 ack=1001", "the ACK that is owed")
+
+	next := 1001
+	for s.c.ack.quick > 0 {
+		s.peer(fmt.Sprintf("A seq=%d len=1000 ack=1", next))
+		next += 1000
+	}
+	s.outs = nil
+	s.peer(fmt.Sprintf("A seq=%d len=1000 ack=1", next))
+	s.c.KeepAlive(s.now)
+	s.drain()
+	s.want("A seq=0 len=0", "the probe")
+	s.quiet("the ACK waits for company")
+	s.after(delayedAck)
+	s.want(fmt.Sprintf("A seq=1 len=0 ack=%d", next+1000), "which has not come")
+}
+
+// Nor does it open the window: an ACK follows that does.
+func TestAProbeOpensNoWindow(t *testing.T) {
+	s := dialed(t, "mss=1460")
+	s.keep = true
+	for _, from := range []int{1, 1001, 2001} {
+		s.peer(fmt.Sprintf("A seq=%d len=1000 ack=1", from))
+	}
+	s.outs = nil
+	s.c.KeepAlive(s.now)
+	s.drain()
+	s.want("A seq=0 len=0", "the probe")
+	s.quiet("nothing is new")
+	s.c.Consumed(s.now, 3000)
+	s.drain()
+	s.quiet("too little for an update of its own")
+	s.c.KeepAlive(s.now)
+	s.drain()
+	s.want("A seq=0 len=0 win=65535", "the probe")
+	s.want("A seq=1 len=0 win=65535", "the window")
+	s.quiet("once")
 }

@@ -80,11 +80,25 @@ func (c *Conn) emit(now time.Duration, out *packet.Segment, o *Outgoing, flags p
 	out.TTL, out.TOS, out.Urgent = 0, 0, 0
 	out.Flags = flags
 	c.ecn.mark(out, o)
+	edge := c.rcv.edge
 	out.Window = c.announce(now)
 	c.appendOptions(now, out)
-	c.ts.lastAck = c.rcv.nxt
-	c.ack.sent(c, o.Len > 0)
+	if o.Kind == KindPROBE {
+		c.probed(edge)
+	} else {
+		c.ts.lastAck = c.rcv.nxt
+		c.ack.sent(c, o.Len > 0)
+	}
 	c.countOut(o, out)
+}
+
+// probed does the books for a probe. "If an incoming segment is not acceptable, an acknowledgment should be sent in reply … After
+// sending the acknowledgment, drop the unacceptable segment" (RFC 9293 section 3.10.7.4): nothing in it has been told. An ACK that is
+// owed is still owed, and one is for a window that opens beyond edge.
+func (c *Conn) probed(edge uint64) {
+	if c.rcv.edge > edge {
+		c.ack.at()
+	}
 }
 
 func (c *Conn) clearPayload(out *packet.Segment) {
@@ -112,7 +126,7 @@ func (c *Conn) appendOptions(now time.Duration, out *packet.Segment) {
 	before := len(dst)
 	dst = c.extend(now, dst, budget&^3)
 	budget -= len(dst) - before
-	if c.snd.sack && c.outgoing.Kind != KindRST {
+	if c.snd.sack && c.outgoing.Kind != KindRST && c.outgoing.Kind != KindPROBE {
 		dst = c.appendSACK(dst, budget)
 	}
 	out.Options = dst
