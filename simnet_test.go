@@ -16,6 +16,7 @@ import (
 
 	"github.com/mptcp-go/mptcp/extapi"
 	"github.com/mptcp-go/mptcp/internal/simnet"
+	"github.com/mptcp-go/mptcp/internal/stream"
 )
 
 // simHost is a simulated host as a Network.
@@ -202,6 +203,45 @@ func TestDiscoveryInVirtualTime(t *testing.T) {
 		require.InDelta(t, 0.2, time.Since(begin).Seconds(), 0.02, "remembered")
 		require.NoError(t, c.Close())
 	})
+}
+
+// A server that speaks first waits 10 ms for a preface, which is enough however far a client of ours is. Another one is greeted
+// then, and so is one of ours that is slow.
+func TestServerSpeaksFirstHoweverFar(t *testing.T) {
+	for _, delay := range []time.Duration{0, 10 * time.Millisecond, 300 * time.Millisecond} {
+		inWorld(t, simnet.LinkConfig{Delay: delay}, ListenConfig{Config: Config{ServerSpeaksFirst: true}}, func(t *testing.T, w *world) {
+			go func() {
+				for {
+					c, err := w.listener.Accept()
+					if err != nil {
+						return
+					}
+					io.WriteString(c, "hello")
+					c.Close()
+				}
+			}()
+			heard := func(c net.Conn) {
+				t.Helper()
+				b, err := io.ReadAll(c)
+				require.NoError(t, err)
+				require.Equal(t, "hello", string(b))
+				require.NoError(t, c.Close())
+			}
+			for range 3 {
+				c := w.dial(t, Config{})
+				require.Equal(t, extapi.CarrierStream, c.Info().Carrier)
+				heard(c)
+			}
+			stranger := w.stranger(t)
+			began := time.Now()
+			heard(stranger)
+			require.Equal(t, 10*time.Millisecond, time.Since(began), "its own way takes no time")
+			late := w.stranger(t)
+			time.Sleep(11 * time.Millisecond)
+			late.Write(stream.Preface{Version: 1, Nonce: 1}.Append(nil))
+			heard(late)
+		})
+	}
 }
 
 func TestHTTPInVirtualTime(t *testing.T) {

@@ -200,7 +200,7 @@ func TestPlainFromTheStart(t *testing.T) {
 		f := s.add(FlowParams{Initial: true, Fallback: extapi.FallbackPeer, Local: labAddr("10.0.1.1:4000"), Remote: labAddr("10.0.1.2:80")})
 		f.Wants("under no mapping that the flow would send", "infinite 0+6")
 		require.True(t, s.c.FellBack())
-		require.Positive(t, s.c.Window(s.now), "there is a window to announce")
+		require.Positive(t, s.c.Window(s.now, 0), "there is a window to announce")
 		require.False(t, s.c.Advertise(s.now).Valid, "and no DATA_ACK")
 		f.Sends(payload("hello"))
 		s.wantRead("hello")
@@ -551,9 +551,9 @@ func TestWindowReopensOfPlainTCP(t *testing.T) {
 	s := blankScript(t, false)
 	s.c.SetID(1, extapi.CarrierWire)
 	f := s.add(FlowParams{Initial: true, Fallback: extapi.FallbackPeer, Local: labAddr("10.0.1.1:4000"), Remote: labAddr("10.0.1.2:80")})
-	full := s.c.Window(s.now)
+	full := s.c.Window(s.now, 0)
 	sent := 0
-	for w := full; w > 0; w = s.c.Window(s.now) {
+	for w := full; w > 0; w = s.c.Window(s.now, 0) {
 		b := strings.Repeat("x", int(min(w, 32<<10)))
 		f.Sends(payload(b))
 		sent += len(b)
@@ -563,7 +563,7 @@ func TestWindowReopensOfPlainTCP(t *testing.T) {
 	f.clear()
 	s.wantRead(strings.Repeat("x", sent))
 	require.Contains(t, f.log, "window")
-	require.Positive(t, s.c.Window(s.now))
+	require.Positive(t, s.c.Window(s.now, 0))
 	f.clear()
 	f.Sends(payload("y"))
 	s.wantRead("y")

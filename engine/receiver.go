@@ -150,11 +150,12 @@ func (c *Conn) ackValue(now time.Duration) Ack {
 func (c *Conn) Advertise(now time.Duration) Ack { return c.ackValue(now) }
 
 // Window is the receive window as it stands, in bytes beyond what is acknowledged: beyond the DATA_ACK, or,
-// after a fallback, beyond what TCP acknowledges. Asking does not count as telling the peer.
-func (c *Conn) Window(now time.Duration) int64 {
+// after a fallback, beyond what TCP acknowledges. It is rounded to units of 1<<scale bytes so that its right edge does not
+// shrink. What it says counts as promised, but not as acknowledged.
+func (c *Conn) Window(now time.Duration, scale uint8) int64 {
 	w := &c.rcv.win
 	acked, owed := w.acked, w.owed
-	n := w.advertise(c.rcv.ackNext(), c.rcv.q.buffered())
+	n := w.rounded(c.rcv.ackNext(), c.rcv.q.buffered(), scale)
 	w.acked, w.owed = acked, owed
 	return n
 }

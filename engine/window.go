@@ -41,6 +41,7 @@ type recvWindow struct {
 
 	first uint64 // the first data sequence number
 	right uint64 // promised: everything below may be sent
+	told  uint64 // the same as a carrier that rounds has told it; see rounded
 	acked uint64 // the DATA_ACK that went out last
 	owed  bool   // an acknowledgement is due at due
 	due   time.Duration
@@ -60,7 +61,7 @@ func (w *recvWindow) init(limit int64, mem Memory) {
 // start begins the sequence space at rcvNxt. Before anything is advertised the peer may send promised
 // bytes, which the carrier's specification says.
 func (w *recvWindow) start(rcvNxt uint64, promised int64) {
-	w.first, w.acked = rcvNxt, rcvNxt
+	w.first, w.acked, w.told = rcvNxt, rcvNxt, rcvNxt
 	w.right = rcvNxt + uint64(promised)
 	w.filled = rcvNxt
 }
@@ -97,6 +98,21 @@ func (w *recvWindow) advertise(rcvNxt uint64, buffered int) int64 {
 	}
 	w.acked, w.owed = rcvNxt, false
 	return max(0, seqnum.Diff(w.right, rcvNxt))
+}
+
+// rounded is advertise for a carrier whose window counts in units of 1<<scale bytes. It rounds down, unless that would take back
+// what was told: "the TCP will have to either advertise a new window that is beyond what it previously advertised (and perhaps
+// beyond the buffer) or will have to advertise a smaller window" (RFC 7323 section 2.4). Each segment moves the edge on by less
+// than a unit, so that an eighth more than the buffer does for segments of at least nine units; tiny ones would move it for ever.
+func (w *recvWindow) rounded(rcvNxt uint64, buffered int, scale uint8) int64 {
+	unit := int64(1) << scale
+	n := w.advertise(rcvNxt, buffered) &^ (unit - 1)
+	if up := n + unit; seqnum.Less(rcvNxt+uint64(n), w.told) && up+int64(buffered) <= w.size+max(unit, w.size/8) {
+		n = up
+	}
+	w.told = seqnum.Max(w.told, rcvNxt+uint64(n))
+	w.right = seqnum.Max(w.right, w.told)
+	return n
 }
 
 // shouldAck says whether an acknowledgement is due at once, after input or a read. If not, and there is

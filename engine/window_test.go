@@ -205,3 +205,32 @@ func BenchmarkWindowPerRecord(b *testing.B) {
 		}
 	}
 }
+
+// What a scaled window field says shrinks no more than the window itself while nobody reads, until an eighth more than the buffer
+// is promised: full segments do not use that up, tiny ones do.
+func TestRFC8684Section334RoundedRightEdgeNeverShrinks(t *testing.T) {
+	for _, size := range []uint64{11, 52, 127, 300, 1152, 1428, 1460} {
+		for _, scale := range []uint8{0, 2, 7, 14} {
+			const limit = 128 << 10
+			w, unit := newWindow(limit, nil), uint64(1)<<scale
+			edge, shrunk := uint64(0), 0
+			for ack := uint64(1); ; ack += size {
+				n := w.rounded(ack, int(ack-1), scale)
+				require.Zero(t, uint64(n)%unit)
+				at := ack + uint64(n)
+				if at < edge {
+					require.Greater(t, edge-1+unit, uint64(limit+limit/8), "pieces of %d bytes, scale %d", size, scale)
+					require.Less(t, edge-at, unit)
+					shrunk++
+				}
+				edge = max(edge, at)
+				require.LessOrEqual(t, edge, w.rightEdge(), "what was told is taken")
+				require.LessOrEqual(t, edge-1, uint64(limit+limit/8), "bounded")
+				if edge < ack+size {
+					break // the peer may not send the next one
+				}
+			}
+			require.Equal(t, 9*(size%unit) > size, shrunk > 0, "pieces of %d bytes, scale %d", size, scale)
+		}
+	}
+}

@@ -47,7 +47,9 @@ func TestNamespaceWireDialerJoins(t *testing.T) {
 				requireCounters(t, ours)
 				if n := ours.Counters.MPTCP.SubflowStale; n == 0 {
 					s.requireCounted(map[string]int{"MPCapableSYNRX": 1, "MPCapableACKRX": 1, "MPJoinSynRx": paths - 1, "MPJoinAckRx": paths - 1})
-				} else { // a retransmission timer has expired, on a machine that is short of CPU: that path was joined anew, and the old subflow reset
+				} else {
+					// A retransmission timer has expired, on a machine that is short of CPU: that path was joined anew, and the old
+					// subflow reset. TestEachPathIsJoinedOnce has virtual time.
 					t.Logf("%d paths were stale", n)
 					s.requireCounted(map[string]int{"MPCapableSYNRX": 1, "MPCapableACKRX": 1}, "MPRstRx")
 				}

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"fmt"
 	"net/netip"
 	"testing"
 	"time"
@@ -82,6 +83,30 @@ func TestHandshakesAreCounted(t *testing.T) {
 			tt.do(s)
 			require.Equal(t, tt.want, s.us.counted())
 		})
+	}
+}
+
+// Where nothing is lost, a busy connection joins each further path once, and stays there.
+func TestEachPathIsJoinedOnce(t *testing.T) {
+	for _, paths := range []int{1, 2, 4} {
+		for _, family := range []string{"10.0.%d.%d", "fd00:0:0:%d::%d"} {
+			w := newWorld(t, uint64(paths))
+			for i := range paths {
+				w.connect(fmt.Sprintf(family, i+1, 1), fmt.Sprintf(family, 1, 2), route{delay: 5 * time.Millisecond, rate: mbit(50)})
+			}
+			w.exchange(2<<20, 2<<20, time.Minute)
+			want, answers := tally{"MPCapableSYNTX": 1, "MPCapableSYNACKRX": 1}, tally{"MPCapableACKRX": 1}
+			if n := uint64(paths - 1); n > 0 {
+				want["MPJoinSynTx"], want["MPJoinSynAckRx"], answers["MPJoinAckRx"] = n, n, n
+			}
+			ours, theirs := w.client.counted(), w.server.counted()
+			for _, ofData := range []string{"OFOQueue", "MPTCPRetrans", "DuplicateData"} { // which several paths bring
+				delete(ours, ofData)
+				delete(theirs, ofData)
+			}
+			require.Equal(t, want, ours, "%d paths", paths)
+			require.Equal(t, answers, theirs, "%d paths", paths)
+		}
 	}
 }
 

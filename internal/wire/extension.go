@@ -40,12 +40,12 @@ func (e *extension) Reserve(off uint64) int {
 
 // Window implements tcp.Extension. The window is the connection's: "The receive window is relative to the
 // DATA_ACK" (RFC 8684 section 3.3.4).
-func (e *extension) Window(now time.Duration) int64 {
+func (e *extension) Window(now time.Duration, scale uint8) int64 {
 	f := (*Flow)(e)
 	if f.eng == nil {
 		return -1
 	}
-	return f.eng.Window(now)
+	return f.eng.Window(now, scale)
 }
 
 // Append implements tcp.Extension.

@@ -141,6 +141,14 @@ func (s *Segment) HeaderLen() int {
 // Len is the length in bytes of the whole IP packet.
 func (s *Segment) Len() int { return s.HeaderLen() + s.PayloadLen() }
 
+// PacketLen is the length in bytes of the longest packet that leaves: of s itself or, of a super-segment, of its first part.
+func (s *Segment) PacketLen() int {
+	if s.SegSize > 0 {
+		return s.HeaderLen() + min(s.SegSize, s.PayloadLen())
+	}
+	return s.Len()
+}
+
 // Cut is the segment that carries n bytes of the payload of s from its byte from on, with the same options: how
 // a super-segment is split where nobody else does it. As with TSO, FIN and PSH stay on the last segment, and
 // CWR on the first.

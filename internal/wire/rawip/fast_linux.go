@@ -37,7 +37,7 @@ type way struct {
 // split here.
 func (o *outbox) addSuper(s *packet.Segment) {
 	l := o.link
-	f := l.ports.find(s.Src, s.Dst)
+	f := l.ports.find(s.Src, s.Dst, s.IfIndex)
 	var w *way
 	if f != nil {
 		w = f.way()

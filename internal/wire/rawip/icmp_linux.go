@@ -21,7 +21,7 @@ func openICMP(v6 bool) (*rawSocket, error) {
 		wanted := int32(1<<unreachable | 1<<timeExceeded | 1<<parameterProblem)
 		return openSocket(false, unix.IPPROTO_ICMP, []option{{unix.SOL_RAW, filter, int(^wanted)}})
 	}
-	s, err := openSocket(true, unix.IPPROTO_ICMPV6, nil)
+	s, err := openSocket(true, unix.IPPROTO_ICMPV6, []option{{unix.SOL_IPV6, unix.IPV6_RECVPKTINFO, 1}})
 	if err != nil {
 		return nil, err
 	}
@@ -48,7 +48,9 @@ func (l *Link) icmpErrors(r *reader, n int, now time.Duration) {
 	for i := range n {
 		buf := r.packet(i)
 		var err error
+		ifIndex := 0
 		if r.sock.v6 {
+			_, ifIndex, _, _ = r.beside(i)
 			r.icmp, err = packet.ParseICMPv6(r.from(i), buf.B)
 		} else {
 			r.icmp, err = packet.ParseICMP(buf.B)
@@ -60,7 +62,7 @@ func (l *Link) icmpErrors(r *reader, n int, now time.Duration) {
 			}
 			continue
 		}
-		if _, h, _ := l.ports.lookup(r.icmp.Src, r.icmp.Dst, 0); h != nil {
+		if _, h, _ := l.ports.lookup(r.icmp.Src, r.icmp.Dst, ifIndex); h != nil {
 			l.counters.icmp.Add(1)
 			h.HandleICMP(now, &r.icmp)
 		}

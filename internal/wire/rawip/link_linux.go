@@ -182,7 +182,7 @@ func (l *Link) segments(r *reader, n int, now time.Duration) {
 
 // newFlow makes a flow that nobody knows yet.
 func (l *Link) newFlow(local, remote netip.AddrPort, ifIndex int, h link.Handler) *flow {
-	return &flow{tuple: tuple{local, remote}, link: l, handler: h, ifIndex: ifIndex}
+	return &flow{tuple: tupleOf(local, remote, ifIndex), link: l, handler: h, ifIndex: ifIndex}
 }
 
 // Connect implements link.Link.

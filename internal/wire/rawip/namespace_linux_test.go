@@ -3,6 +3,7 @@ package rawip
 import (
 	"bytes"
 	"crypto/sha256"
+	"net"
 	"net/netip"
 	"testing"
 	"time"
@@ -172,6 +173,41 @@ func TestNamespaceHandshakeByHand(t *testing.T) {
 			require.Zero(w, n)
 			require.Error(w, err)
 			require.NoError(w, c.kernel.Close())
+		}
+		require.Zero(w, w.counter("TcpOutRsts"))
+	})
+}
+
+// Two links with the same link-local addresses: a listener on each, on one port, and a peer on each with the same port.
+func TestNamespaceListenersWithOneLinkLocalAddress(t *testing.T) {
+	inNamespaces(t, func(w *world) {
+		sh(w, "ip link add near2 type veth peer name far2 netns "+w.peer+"; ip link set near2 up; ip addr add fe80::a1/64 dev near nodad; ip addr add fe80::a1/64 dev near2 nodad")
+		w.far("ip link set far2 up; ip addr add fe80::b1/64 dev far nodad; ip addr add fe80::b1/64 dev far2 nodad")
+		l, _ := open(w, SuperOff)
+		const port = 7000
+		for _, link := range [][2]string{{"near", "far"}, {"near2", "far2"}} {
+			heard, flow := newRecorder(), newRecorder()
+			at, err := l.Listen(netip.AddrPortFrom(netip.MustParseAddr("fe80::a1%"+link[0]), port), heard)
+			require.NoError(w, err)
+			w.Cleanup(func() { at.Close() })
+			w.there(func() {
+				peer, err := net.InterfaceByName(link[1])
+				require.NoError(w, err)
+				fd, err := unix.Socket(unix.AF_INET6, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+				require.NoError(w, err)
+				w.Cleanup(func() { unix.Close(fd) })
+				require.NoError(w, unix.Bind(fd, sockaddr(netip.MustParseAddrPort("[fe80::b1]:5000"), peer.Index)))
+				require.ErrorIs(w, unix.Connect(fd, sockaddr(netip.AddrPortFrom(netip.MustParseAddr("fe80::a1"), port), peer.Index)), unix.EINPROGRESS)
+			})
+			syn := heard.next(w)
+			here, err := net.InterfaceByName(link[0])
+			require.NoError(w, err)
+			require.Equal(w, here.Index, syn.IfIndex)
+			f, err := at.Accept(syn.Dst, syn.Src, syn.IfIndex, flow)
+			require.NoError(w, err)
+			w.Cleanup(f.Close)
+			send(w, l, packet.Segment{Src: syn.Dst, Dst: syn.Src, IfIndex: syn.IfIndex, Seq: 1, Ack: syn.Seq + 1, Flags: packet.SYN | packet.ACK, Window: 1000, TTL: 64})
+			require.Equal(w, syn.Seq+1, flow.next(w).Seq, "the third segment")
 		}
 		require.Zero(w, w.counter("TcpOutRsts"))
 	})

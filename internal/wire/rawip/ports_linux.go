@@ -12,12 +12,35 @@ import (
 
 // tuple is what tells flows apart. A Go map hashes it with a seed of its own: a stranger can't choose ports
 // and addresses that collide.
-type tuple struct{ local, remote netip.AddrPort }
+type tuple struct {
+	local, remote netip.AddrPort
+	scope         int
+}
+
+// scope is the index of the interface without which a link-local address means nothing; 0 of any other.
+func scope(a netip.AddrPort, ifIndex int) int {
+	if link.LinkLocal(a.Addr()) {
+		return ifIndex
+	}
+	return 0
+}
+
+// tupleOf is that of the segments from remote to local through an interface.
+func tupleOf(local, remote netip.AddrPort, ifIndex int) tuple {
+	return tuple{local, remote, scope(local, ifIndex)}
+}
+
+// door is a local port at an address, or at all of the family.
+type door struct {
+	netip.AddrPort
+	scope int
+}
 
 // toward is what the flows from the ports of one local address to one remote have in common.
 type toward struct {
 	local  netip.Addr
 	remote netip.AddrPort
+	scope  int
 }
 
 // held is a local port that is shielded. It lives as long as somebody uses it.
@@ -25,7 +48,7 @@ type held struct {
 	shield
 	handler link.Handler // of the listener; nil without
 	users   int          // flows, and the listener
-	ifIndex int          // of the interface that a link-local address is listened on; 0: any
+	scope   int          // of the address
 	client  netip.Addr   // whose flows to other remotes share it: chosen by Connect
 	rest    rest
 }
@@ -41,7 +64,7 @@ type ports struct {
 	mu      sync.RWMutex
 	gates   [2]gate // of IPv4, of IPv6
 	closed  bool
-	held    map[netip.AddrPort]*held
+	held    map[door]*held
 	flows   map[tuple]*flow
 	clients map[netip.Addr][]*held // by local address, in the order in which they were opened
 	busy    map[toward]int         // how many of them have a flow to a remote
@@ -59,7 +82,7 @@ const keptAddrs = 16
 func newPorts(filter func(v6 bool, spans []span) error, weak func()) *ports {
 	return &ports{
 		filter: filter, weak: weak,
-		held: map[netip.AddrPort]*held{}, flows: map[tuple]*flow{}, clients: map[netip.Addr][]*held{}, busy: map[toward]int{},
+		held: map[door]*held{}, flows: map[tuple]*flow{}, clients: map[netip.Addr][]*held{}, busy: map[toward]int{},
 	}
 }
 
@@ -68,7 +91,7 @@ func newPorts(filter func(v6 bool, spans []span) error, weak func()) *ports {
 func (p *ports) lookup(local, remote netip.AddrPort, ifIndex int) (f *flow, h link.Handler, ours bool) {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	if f := p.flows[tuple{local, remote}]; f != nil {
+	if f := p.flows[tupleOf(local, remote, ifIndex)]; f != nil {
 		return f, f.handler, true
 	}
 	at := p.holder(local, ifIndex)
@@ -80,10 +103,10 @@ func (p *ports) lookup(local, remote netip.AddrPort, ifIndex int) (f *flow, h li
 
 // holder is the port at its address, on an interface, or at all addresses; nil when it is not held.
 func (p *ports) holder(local netip.AddrPort, ifIndex int) *held {
-	if h := p.held[local]; h != nil && (h.ifIndex == 0 || h.ifIndex == ifIndex) {
+	if h := p.held[door{local, scope(local, ifIndex)}]; h != nil {
 		return h
 	}
-	return p.held[netip.AddrPortFrom(unspecified(local.Addr()), local.Port())]
+	return p.held[door{netip.AddrPortFrom(unspecified(local.Addr()), local.Port()), 0}]
 }
 
 func unspecified(a netip.Addr) netip.Addr {
@@ -135,11 +158,11 @@ func (p *ports) take(addr netip.AddrPort, ifIndex int, use func(*held) error) er
 	if p.closed {
 		err = link.ErrClosed
 	}
-	h := &held{shield: s, ifIndex: ifIndex}
+	h := &held{shield: s, scope: scope(addr, ifIndex)}
 	if err == nil {
-		p.held[s.addr] = h
+		p.held[h.door()] = h
 		if err = use(h); err != nil {
-			delete(p.held, s.addr)
+			delete(p.held, h.door())
 		}
 	}
 	if err != nil {
@@ -152,6 +175,8 @@ func (p *ports) take(addr netip.AddrPort, ifIndex int, use func(*held) error) er
 	}
 	return nil
 }
+
+func (h *held) door() door { return door{h.addr, h.scope} }
 
 // use begins one use of a port. The caller has the lock.
 func (p *ports) use(h *held) {
@@ -187,7 +212,7 @@ func (p *ports) spare(h *held) (gone *held) {
 
 // release forgets a port that nobody uses. The caller has the lock.
 func (p *ports) release(h *held) {
-	delete(p.held, h.addr)
+	delete(p.held, h.door())
 	p.resting.remove(h)
 	p.gate(h.addr.Addr()).leave(h.span)
 }
@@ -230,12 +255,12 @@ func (p *ports) opened() {
 	p.narrow()
 }
 
-// listen takes a port for a listener, of a link-local address on the interface that it is meant on: one at a time.
+// listen takes a port for a listener, of a link-local address on the interface that it is meant on.
 func (p *ports) listen(local netip.AddrPort, ifIndex int, handler link.Handler) (h *held, err error) {
 	p.opening.Lock()
 	defer p.opened()
 	p.mu.Lock()
-	at := p.held[local]
+	at := p.held[door{local, scope(local, ifIndex)}]
 	use := func(at *held) error {
 		h = at
 		h.handler = handler
@@ -248,7 +273,7 @@ func (p *ports) listen(local netip.AddrPort, ifIndex int, handler link.Handler) 
 	case at == nil:
 		p.mu.Unlock()
 		return h, p.take(local, ifIndex, use)
-	case at.handler != nil || at.ifIndex != ifIndex:
+	case at.handler != nil:
 		err = fmt.Errorf("rawip: %v: %w", local, link.ErrInUse)
 	default:
 		err = use(at)
@@ -333,7 +358,7 @@ func (p *ports) enter(f *flow, full bool) (done bool, err error) {
 	var h *held
 	if at := f.local.Addr(); f.local.Port() != 0 {
 		h = p.holder(f.local, f.ifIndex)
-	} else if h = p.idlest(at, f.remote); h != nil {
+	} else if h = p.idlest(f.tuple); h != nil {
 		if h.users > 0 && len(p.clients[at]) < keptClients && !full {
 			return false, nil
 		}
@@ -345,14 +370,16 @@ func (p *ports) enter(f *flow, full bool) (done bool, err error) {
 	return true, p.add(h, f)
 }
 
-// idlest is the client port at an address that is used least among those without a flow to this remote; nil: there is
+// idlest is the client port at a flow's address that is used least among those without a flow to its remote; nil: there is
 // none. The caller has the lock.
-func (p *ports) idlest(at netip.Addr, remote netip.AddrPort) (best *held) {
-	if p.busy[toward{at, remote}] == len(p.clients[at]) {
+func (p *ports) idlest(t tuple) (best *held) {
+	at := t.local.Addr()
+	if p.busy[toward{at, t.remote, t.scope}] == len(p.clients[at]) {
 		return nil // with thousands it is not worth while to look at each
 	}
 	for _, h := range p.clients[at] {
-		if (best == nil || h.idler(best)) && p.flows[tuple{h.from(at), remote}] == nil {
+		t.local = h.from(at)
+		if (best == nil || h.idler(best)) && p.flows[t] == nil {
 			best = h
 		}
 	}
@@ -366,7 +393,7 @@ func (h *held) idler(than *held) bool {
 
 // toward is what a flow from a client port counts for in busy; not ok: it comes from another port.
 func (f *flow) toward() (to toward, ok bool) {
-	return toward{f.local.Addr(), f.remote}, f.port.client == f.local.Addr()
+	return toward{f.local.Addr(), f.remote, f.scope}, f.port.client == f.local.Addr()
 }
 
 // retire gives back all client ports that no flow uses, if one at yet another address is wanted than there are kept for.
@@ -434,11 +461,11 @@ func (p *ports) remove(f *flow) {
 	p.lower(gone)
 }
 
-// find returns the flow of a four-tuple, or nil.
-func (p *ports) find(local, remote netip.AddrPort) *flow {
+// find returns the flow of a four-tuple, through an interface, or nil.
+func (p *ports) find(local, remote netip.AddrPort, ifIndex int) *flow {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	return p.flows[tuple{local, remote}]
+	return p.flows[tupleOf(local, remote, ifIndex)]
 }
 
 // close lowers all shields, and waits for who is raising or lowering one.

@@ -69,7 +69,7 @@ func remote(i int) netip.AddrPort {
 
 func connect(t *testing.T, p *ports, local, to netip.AddrPort) *flow {
 	t.Helper()
-	f := &flow{tuple: tuple{local, to}, handler: newRecorder()}
+	f := &flow{tuple: tupleOf(local, to, 0), handler: newRecorder()}
 	require.NoError(t, p.connect(f))
 	return f
 }
@@ -109,11 +109,11 @@ func TestClientPortsAreShared(t *testing.T) {
 	require.Len(t, p.held, keptClients)
 	require.LessOrEqual(t, len(filtered.spans()), keptClients)
 	for a := range p.held {
-		require.True(t, filtered.through(a))
+		require.True(t, filtered.through(a.AddrPort))
 	}
 	_, h, ours := p.lookup(flows[0].local, remote(0), 0)
 	require.Nil(t, h)
-	require.Equal(t, p.held[flows[0].local] != nil, ours)
+	require.Equal(t, p.held[door{flows[0].local, 0}] != nil, ours)
 }
 
 // Ports of a client come in blocks, each of which the filter is changed for once; on Linux before 6.3 each is one.
@@ -172,7 +172,7 @@ func TestSegmentsDoNotWaitForPorts(t *testing.T) {
 		return nil
 	}, func() {})
 	defer p.close()
-	f := &flow{tuple: tuple{netip.AddrPortFrom(here, 0), remote(1)}}
+	f := &flow{tuple: tupleOf(netip.AddrPortFrom(here, 0), remote(1), 0)}
 	done := make(chan error)
 	go func() { done <- p.connect(f) }()
 	<-called
@@ -181,7 +181,7 @@ func TestSegmentsDoNotWaitForPorts(t *testing.T) {
 		defer close(over)
 		p.lookup(netip.AddrPortFrom(here, 1), remote(1), 0)
 		h := &held{users: 1}
-		other := &flow{tuple: tuple{netip.AddrPortFrom(here, 1), remote(2)}}
+		other := &flow{tuple: tupleOf(netip.AddrPortFrom(here, 1), remote(2), 0)}
 		_ = p.accept(h, other)
 		p.remove(other)
 	}()
@@ -201,7 +201,7 @@ func TestPortsAtOnce(t *testing.T) {
 	for i := range 8 {
 		wg.Go(func() {
 			for k := range 50 {
-				f := &flow{tuple: tuple{netip.AddrPortFrom(here, 0), remote(k % 3)}}
+				f := &flow{tuple: tupleOf(netip.AddrPortFrom(here, 0), remote(k%3), 0)}
 				if err := p.connect(f); err != nil {
 					t.Error(err)
 					return
@@ -219,7 +219,7 @@ func TestPortsAtOnce(t *testing.T) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for a := range p.held {
-		require.True(t, filtered.through(a), "%v", a)
+		require.True(t, filtered.through(a.AddrPort), "%v", a)
 	}
 	users := 0
 	for _, h := range p.held {
@@ -260,7 +260,7 @@ func TestPortsOfOthers(t *testing.T) {
 	theirs := nl.Addr().(*net.TCPAddr).AddrPort()
 	_, err = p.listen(theirs, 0, newRecorder())
 	require.ErrorIs(t, err, link.ErrInUse)
-	require.ErrorIs(t, p.connect(&flow{tuple: tuple{theirs, remote(1)}}), link.ErrInUse)
+	require.ErrorIs(t, p.connect(&flow{tuple: tupleOf(theirs, remote(1), 0)}), link.ErrInUse)
 	require.False(t, p.holds(theirs, 0))
 
 	ours := connect(t, p, netip.AddrPortFrom(here, 0), remote(1)).local
@@ -284,7 +284,7 @@ func TestClientPortsOfManyAddresses(t *testing.T) {
 		require.LessOrEqual(t, len(filtered.spans()), keptAddrs+1)
 		require.True(t, p.holds(netip.AddrPortFrom(at, p.clients[at][0].addr.Port()), 0), "its port is kept for the next one")
 	}
-	require.Same(t, busy, p.find(busy.local, remote(0)))
+	require.Same(t, busy, p.find(busy.local, remote(0), 0))
 	require.True(t, p.holds(busy.local, 0))
 }
 
@@ -303,7 +303,7 @@ func TestListener(t *testing.T) {
 		_, got, ours := p.lookup(local, remote(1), 0)
 		require.True(t, ours)
 		require.Same(t, in, got)
-		f := &flow{tuple: tuple{local, remote(1)}, handler: newRecorder()}
+		f := &flow{tuple: tupleOf(local, remote(1), 0), handler: newRecorder()}
 		require.NoError(t, p.accept(h, f))
 		require.ErrorIs(t, p.accept(h, &flow{tuple: f.tuple}), link.ErrInUse)
 		_, got, _ = p.lookup(local, remote(1), 0)
@@ -339,7 +339,7 @@ func TestPortsClosed(t *testing.T) {
 	p.unlisten(h)
 	_, err = p.listen(netip.AddrPortFrom(here, 0), 0, newRecorder())
 	require.ErrorIs(t, err, link.ErrClosed)
-	require.ErrorIs(t, p.connect(&flow{tuple: tuple{netip.AddrPortFrom(here, 0), remote(1)}}), link.ErrClosed)
+	require.ErrorIs(t, p.connect(&flow{tuple: tupleOf(netip.AddrPortFrom(here, 0), remote(1), 0)}), link.ErrClosed)
 	require.ErrorIs(t, p.accept(h, f), link.ErrClosed)
 	for _, a := range []netip.AddrPort{h.addr, f.local} {
 		nl, err := net.Listen("tcp4", a.String())
@@ -354,7 +354,7 @@ func BenchmarkLookup(b *testing.B) {
 			p := newPorts(nil, nil)
 			list := make([]*flow, n)
 			for i := range list {
-				list[i] = &flow{tuple: tuple{netip.AddrPortFrom(here, 1000), remote(i)}}
+				list[i] = &flow{tuple: tupleOf(netip.AddrPortFrom(here, 1000), remote(i), 0)}
 				p.flows[list[i].tuple] = list[i]
 			}
 			b.ReportAllocs()
@@ -369,16 +369,36 @@ func BenchmarkLookup(b *testing.B) {
 	}
 }
 
-// A link-local address that is listened on is ours on its interface alone: on another one it may be the kernel's.
-func TestListenerOnOneInterface(t *testing.T) {
+// A link-local address that is listened on is ours on its interface alone: on another one it may be the kernel's, or another
+// listener's, and a flow between the same addresses there is another one.
+func TestListenersOnOneInterfaceEach(t *testing.T) {
 	p, _ := unfiltered(t)
 	local, from := netip.MustParseAddrPort("[fe80::1]:80"), netip.MustParseAddrPort("[fe80::2]:5000")
-	p.held[local] = &held{shield: shield{fd: -1, addr: local}, ifIndex: 3, handler: newRecorder(), users: 1}
-	for index, want := range map[int]bool{3: true, 4: false, 0: false} {
-		_, _, ours := p.lookup(local, from, index)
-		require.Equal(t, want, ours, "%d", index)
-		require.Equal(t, want, p.holds(local, index), "%d", index)
+	var ports [5]*held
+	for _, index := range []int{3, 4} {
+		ports[index] = &held{shield: shield{fd: -1, addr: local, span: span{80, 80}}, scope: index, handler: newRecorder(), users: 1}
+		p.gates[1].enter(ports[index].span)
+		p.held[ports[index].door()] = ports[index]
 	}
 	_, err := p.listen(local, 4, newRecorder())
-	require.ErrorIs(t, err, link.ErrInUse, "one at a time")
+	require.ErrorIs(t, err, link.ErrInUse)
+	for _, index := range []int{3, 4} {
+		_, h, ours := p.lookup(local, from, index)
+		require.True(t, ours)
+		require.Same(t, ports[index].handler, h)
+		require.True(t, p.holds(local, index))
+		f := &flow{tuple: tupleOf(local, from, index), handler: newRecorder()}
+		require.NoError(t, p.accept(ports[index], f))
+		require.ErrorIs(t, p.accept(ports[index], f), link.ErrInUse)
+		require.Same(t, f, p.find(local, from, index))
+	}
+	p.remove(p.find(local, from, 3))
+	p.unlisten(ports[3])
+	for _, index := range []int{0, 3, 5} {
+		_, _, ours := p.lookup(local, from, index)
+		require.False(t, ours)
+		require.False(t, p.holds(local, index))
+	}
+	require.NotNil(t, p.find(local, from, 4))
+	require.True(t, p.holds(local, 4))
 }

@@ -64,7 +64,7 @@ func TestShieldOutlastsItsFlow(t *testing.T) {
 func TestRestingPortIsTakenAgain(t *testing.T) {
 	take := map[string]func(p *ports, local netip.AddrPort) (giveBack func(), err error){
 		"by a flow to the same remote": func(p *ports, local netip.AddrPort) (func(), error) {
-			f := &flow{tuple: tuple{local, remote(1)}, handler: newRecorder()}
+			f := &flow{tuple: tupleOf(local, remote(1), 0), handler: newRecorder()}
 			return func() { p.remove(f) }, p.connect(f)
 		},
 		"by a listener": func(p *ports, local netip.AddrPort) (func(), error) {
@@ -85,7 +85,7 @@ func TestRestingPortIsTakenAgain(t *testing.T) {
 				synctest.Wait()
 				require.True(t, p.holds(local, 0))
 				require.True(t, filtered.through(local))
-				require.Equal(t, 1, p.held[local].users)
+				require.Equal(t, 1, p.held[door{local, 0}].users)
 
 				giveBack()
 				time.Sleep(3 * restTime)

@@ -99,7 +99,11 @@ func (p *peer) act() {
 	case 1:
 		p.s.SetMSS(100 + 8*int(p.byte()))
 	case 2:
-		p.s.Excuse(Range{p.offset(), p.offset()})
+		if r := (Range{p.offset(), p.offset()}); op&8 == 0 {
+			p.s.Excuse(r)
+		} else {
+			p.s.Refused(p.now, r)
+		}
 	case 3:
 		r := Range{p.s.Una(), p.s.Una() + uint64(p.byte())%(p.s.Nxt()-p.s.Una()+1)}
 		p.wild += r.Len()

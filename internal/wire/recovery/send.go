@@ -150,6 +150,29 @@ func (s *Sender) Excuse(r Range) {
 	}
 }
 
+// Refused says of bytes that they have not left after all: the link does not take packets of their size. They are lost at once, which
+// is no sign of congestion either.
+func (s *Sender) Refused(now time.Duration, r Range) {
+	now = s.advance(now)
+	s.Excuse(r)
+	b := &s.board
+	inFlight, flight := s.InFlight(), s.flight()
+	var f finding
+	for pos := range b.order.n {
+		if at := b.at(pos); at.state == flying && at.from >= r.From && at.to <= r.To {
+			s.lose(pos, &f)
+		}
+	}
+	if f.bytes == 0 {
+		return
+	}
+	s.reno.left = min(s.reno.left, b.flying)
+	s.congested(now, &f, inFlight, flight)
+	s.frto = frto{} // it asks about what has left
+	s.episode.must = s.episode.phase == timeoutRecovery
+	s.rearm()
+}
+
 // Allowance is how many bytes may leave now: lost ones first. 0: not before an ACK, or the instant that
 // Next gives.
 func (s *Sender) Allowance(now time.Duration) int64 {

@@ -27,6 +27,30 @@ func TestRFC4821Excuse(t *testing.T) {
 	require.EqualValues(t, 2*simMSS, x.ctl.losses[0].Bytes)
 }
 
+// What the link has refused goes again at once, also after a timeout, and congestion control hears nothing of it.
+func TestRefused(t *testing.T) {
+	x := newScript(t, 20).send(0, 10)
+	x.s.Refused(x.now, segments(7, 9)[0])
+	x.lost(7, 9)
+	require.EqualValues(t, 8*simMSS, x.s.InFlight())
+	require.Empty(t, x.ctl.losses)
+	x.s.Refused(x.now, segments(7, 9)[0])
+	x.s.Refused(x.now, Range{off(20), off(30)})
+	require.Empty(t, x.s.broken(), "once is enough, and it has to have left")
+	x.send(7, 9).at(100)
+	require.True(t, x.ack(10).Recovered)
+
+	x = newScript(t, 20).send(0, 10)
+	x.timer(201, Probe)
+	x.timer(501, RTO)
+	x.send(0, 1)
+	require.Zero(t, x.s.Allowance(x.now))
+	x.s.Refused(x.now, segments(0, 1)[0])
+	x.lost(0, 10)
+	require.EqualValues(t, simMSS, x.s.Allowance(x.now))
+	require.Len(t, x.ctl.losses, 1, "the timeout")
+}
+
 func TestSetMSS(t *testing.T) {
 	x := newScript(t, 20).send(0, 5)
 	x.s.SetMSS(500)

@@ -387,7 +387,7 @@ func (p *port) Sent(now time.Duration) {
 	}
 	if p.failed {
 		p.failed = false
-		p.flow.Conn().LinkMTU(now, p.route.MTU)
+		p.flow.Conn().LinkMTU(now, p.route.MTU, p.batch.segs[:p.n])
 		if p.flow.ID() != 0 && (p.said == 0 || now-p.said >= time.Second) {
 			p.said = now
 			p.flow.SendFailed(p.trouble)

@@ -186,25 +186,75 @@ func TestSendErrorsAreSurvivedAndTold(t *testing.T) {
 	}
 }
 
+// shrinks lets an interface take no more than 1200 bytes.
+func (h *host) shrinks() {
+	h.mu.Lock()
+	h.mtu = 1200
+	h.mu.Unlock()
+}
+
+// ship writes and reads 100 KiB, and says how long that took.
+func ship(t *testing.T, from, to *driver.Conn) time.Duration {
+	began := time.Now()
+	_, err := from.Write(make([]byte, 100<<10))
+	require.NoError(t, err)
+	_, err = io.ReadFull(to, make([]byte, 100<<10))
+	require.NoError(t, err)
+	return time.Since(began)
+}
+
 // The interface's MTU shrinks: the first segment that it refuses says so, and no timeout has to find it out.
 func TestInterfaceShrinks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newDistantWorld(t)
 		c, s := w.dial(w.seed(true))
 		w.hello(c.d, s.d)
-		send := func() time.Duration {
-			began := time.Now()
-			_, err := c.d.Write(make([]byte, 100<<10))
-			require.NoError(t, err)
-			_, err = io.ReadFull(s.d, make([]byte, 100<<10))
-			require.NoError(t, err)
-			return time.Since(began)
-		}
-		send()
-		host := w.fabric.hosts[0]
-		host.mu.Lock()
-		host.mtu = 1200
-		host.mu.Unlock()
-		require.Less(t, send(), 200*time.Millisecond)
+		ship(t, c.d, s.d)
+		w.fabric.hosts[0].shrinks()
+		require.Less(t, ship(t, c.d, s.d), 200*time.Millisecond)
+	})
+}
+
+// It shrinks while nothing gets through, so that it refuses what a timeout sends again. That leaves at once in smaller segments, and
+// neither waits for another timeout nor for the peer to tell of what is missing: Linux may not, while it sends data itself, which leave
+// no room for SACK blocks.
+func TestInterfaceShrinksBeforeATimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newDistantWorld(t)
+		c, s := w.dial(w.seed(true))
+		w.hello(c.d, s.d)
+		ship(t, c.d, s.d)
+		var first uint32
+		var again time.Time
+		dark, lost := true, false
+		w.fabric.watch(func(s *packet.Segment) bool {
+			switch {
+			case s.Flags.Has(packet.SYN):
+				return true // no other subflow helps out
+			case s.PayloadLen() == 0:
+				return false
+			case dark:
+				if first == 0 {
+					first = s.Seq
+				}
+				return true
+			case s.Seq != first:
+				ahead := !lost // what would have made the peer tell
+				lost = true
+				return ahead
+			case again.IsZero() && s.Len() <= 1200:
+				again = time.Now()
+			}
+			return false
+		})
+		began := time.Now()
+		time.AfterFunc(100*time.Millisecond, func() {
+			w.fabric.mu.Lock()
+			dark = false
+			w.fabric.mu.Unlock()
+			w.fabric.hosts[0].shrinks()
+		})
+		ship(t, c.d, s.d)
+		require.Less(t, again.Sub(began), 300*time.Millisecond, "with the first timeout")
 	})
 }

@@ -52,10 +52,23 @@ func (c *Conn) tooBig(now time.Duration, mtu int) {
 	c.narrow(now, mtu)
 }
 
-// LinkMTU tells of the MTU of the link that segments leave through, when it has refused one: that is to be believed.
-func (c *Conn) LinkMTU(now time.Duration, mtu int) {
-	if mtu = max(mtu, c.mtu.least); c.state != Closed && mtu < c.mtu.current {
+// LinkMTU tells of the MTU of the link, when it has refused some of the segments that were to leave: that is to be believed. Those
+// that are larger go again in smaller ones, without waiting for a timeout.
+func (c *Conn) LinkMTU(now time.Duration, mtu int, segs []packet.Segment) {
+	if mtu = max(mtu, c.mtu.least); c.state == Closed {
+		return
+	}
+	if mtu < c.mtu.current {
 		c.narrow(now, mtu)
+	}
+	if c.rtx == nil {
+		return
+	}
+	for i := range segs {
+		if s := &segs[i]; s.PacketLen() > mtu {
+			from := uint64(max(0, c.snd.offset(s.Seq)))
+			c.rtx.Refused(now, Range{From: from, To: from + uint64(s.SeqLen())})
+		}
 	}
 }
 

@@ -74,14 +74,31 @@ func TestLinkMTU(t *testing.T) {
 	s.peer("A seq=1 ack=1461")
 	s.send(2920)
 	s.outs = nil
-	s.c.LinkMTU(s.now, 9000)
+	s.c.LinkMTU(s.now, 9000, nil)
 	require.Equal(t, 1460, s.c.Stats().Perf.CurMSS)
-	s.c.LinkMTU(s.now, 1300)
+	s.c.LinkMTU(s.now, 1300, nil)
 	s.drain()
 	require.Equal(t, 1260, s.c.Stats().Perf.CurMSS)
 	s.want("A seq=3121 len=1260", "at once")
-	s.c.LinkMTU(s.now, 68)
+	s.c.LinkMTU(s.now, 68, nil)
 	require.Equal(t, 552-40, s.c.Stats().Perf.CurMSS, "no link is that small")
+}
+
+// What the link has refused leaves again in smaller segments, although the window is full. What was small enough has left.
+func TestLinkRefuses(t *testing.T) {
+	s := dialed(t, "mss=1460 sackok")
+	s.send(1460)
+	s.peer("A seq=1 ack=1461")
+	s.send(2920 + 100)
+	refused := s.outs[len(s.outs)-3:]
+	s.outs = nil
+	s.c.LinkMTU(s.now, 1300, refused)
+	s.drain()
+	for _, want := range []string{"A seq=1461 len=1260", "A seq=2721 len=1260", "A seq=3981 len=400"} {
+		s.want(want, "lost at once")
+	}
+	s.want("A seq=4381 len=100", "what makes the peer tell of more that is lost")
+	s.quiet("all of it")
 }
 
 // Linux gives lo an MTU of 65536. The Total Length of RFC 791 section 3.1 has room for a byte less, and so has our MSS option.

@@ -34,9 +34,8 @@ func (r *receiver) slack() int { return max(1<<r.scale, r.space/8) }
 // announce is the window field for the next segment.
 func (c *Conn) announce(now time.Duration) uint16 {
 	r := &c.rcv
-	if w := c.ext.Window(now); w >= 0 {
-		// The window belongs to a sequence space of the extension's. It rounds down: what it must not do,
-		// shrink, is for the extension to see to.
+	if w := c.ext.Window(now, r.scale); w >= 0 {
+		// The window belongs to a sequence space of the extension's, which sees to it that it does not shrink.
 		return c.announced(uint64(min(w>>r.scale, 0xFFFF)))
 	}
 	edge := r.nxt + uint64(max(0, r.space-r.unread))
@@ -78,7 +77,7 @@ func (c *Conn) Consumed(now time.Duration, n int) {
 	could := int64(r.space - r.unread)
 	// An update leaves when it opens the window by much, half the buffer or a segment, and at least doubles
 	// what the peer knows of: one for each segment read would be a waste.
-	if could >= 2*left && could-left >= int64(min(r.space/2, c.mtu.mss())) && c.ext.Window(now) < 0 {
+	if could >= 2*left && could-left >= int64(min(r.space/2, c.mtu.mss())) && c.ext.Window(now, r.scale) < 0 {
 		c.ack.at()
 	}
 }
