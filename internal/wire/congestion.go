@@ -30,7 +30,7 @@ func (f *Flow) joinGroup(now time.Duration) {
 	if f.cc.of == nil {
 		return
 	}
-	s := congestion.Subflow{MSS: f.c.Stats().Perf.CurMSS, RTT: f.hs.result.RTT}
+	s := congestion.Subflow{MSS: f.c.Gauges().Perf.CurMSS, RTT: f.hs.result.RTT}
 	f.cc.mss = s.MSS
 	defer (*control)(f).rescue()
 	f.cc.c, f.cc.group = f.cc.of.New(now, s), f.cc.of

@@ -82,7 +82,7 @@ func (h *handshake) tcpDone(f *Flow) {
 		f.sig.count.Count(mib.SimultConnectFallback)
 		h.settle(Result{Fallback: extapi.FallbackSimultaneousOpen})
 	}
-	h.result.RTT = f.c.Stats().Perf.SmoothedRTT
+	h.result.RTT = f.c.Gauges().Perf.SmoothedRTT
 }
 
 // takeOpening looks at a segment that comes before the handshake has settled. False: it does not count.

@@ -91,6 +91,6 @@ func (s Stateless) Resume(now time.Duration, cfg Config, ack *packet.Segment, k 
 	}
 	f := newFlow(&cfg, h)
 	f.c = tcp.Resume(now, cfg.TCP, (*handler)(f), ack, k)
-	f.hs.scale = f.c.Stats().Stack.WinScaleRcvd
+	f.hs.scale = f.c.Gauges().Stack.WinScaleRcvd
 	return f
 }

@@ -8,7 +8,7 @@ import (
 
 // Stats are TCP's measurements, as the engine wants them.
 func (f *Flow) Stats(time.Duration) engine.FlowStats {
-	s := f.c.Stats()
+	s := f.c.Gauges()
 	return engine.FlowStats{
 		SRTT: known(s.Perf.SmoothedRTT), RTTVar: known(s.Path.RTTVar), MinRTT: known(s.Path.MinRTT),
 		CWnd:          s.Perf.CurCwnd,
@@ -16,7 +16,7 @@ func (f *Flow) Stats(time.Duration) engine.FlowStats {
 		Unsent:        s.App.CurAppWQueue,
 		DeliveryRate:  s.Path.DeliveryRate,
 		Acked:         f.acked,
-		Retransmitted: int64(s.OctetsRetrans),
+		Retransmitted: int64(f.c.OctetsRetrans()),
 		LastProgress:  f.progress,
 		Patience:      s.Path.Patience,
 		Segment:       f.c.FullPayload(),
@@ -36,7 +36,7 @@ func known(d time.Duration) time.Duration {
 // rto is TCP's retransmission timeout, and before it has measured anything its first one (RFC 6298 section
 // 2.1).
 func (f *Flow) rto() time.Duration {
-	if d := f.c.Stats().Perf.CurRTO; d > 0 {
+	if d := f.c.Gauges().Perf.CurRTO; d > 0 {
 		return d
 	}
 	return time.Second

@@ -24,6 +24,9 @@ func (c *Conn) Counters() (n extapi.TCPCounters) {
 	return n
 }
 
+// OctetsRetrans is the counter of that name: payload bytes that were sent again.
+func (c *Conn) OctetsRetrans() uint64 { return c.stats.OctetsRetrans }
+
 // AddCounters adds what has been counted so far to sum, for who has thousands of connections.
 func (c *Conn) AddCounters(sum *extapi.TCPCounters) {
 	addPerf(&sum.TCPPerfCounters, &c.stats.TCPPerfCounters)

@@ -7,10 +7,14 @@ import (
 	"github.com/mptcp-go/mptcp/internal/wire/packet"
 )
 
-// Stats are a connection's counters and gauges. In App, Perf, Path and Stack stand the gauges that RFC 4898 defines,
-// under its names.
+// Stats are a connection's counters and gauges.
 type Stats struct {
 	extapi.TCPCounters
+	Gauges
+}
+
+// Gauges are those that RFC 4898 defines, under its names, and what else says how a connection is at the moment.
+type Gauges struct {
 	App   AppStats
 	Perf  PerfStats
 	Path  PathStats
@@ -53,8 +57,10 @@ type StackStats struct {
 }
 
 // Stats is a snapshot.
-func (c *Conn) Stats() Stats {
-	s := Stats{TCPCounters: c.Counters()}
+func (c *Conn) Stats() Stats { return Stats{c.Counters(), c.Gauges()} }
+
+// Gauges is a snapshot without the counters, for who asks with every piece of data.
+func (c *Conn) Gauges() (s Gauges) {
 	p := &s.Perf
 	p.CurMSS = c.snd.payload(c)
 	s.App.SndNxt, s.App.SndUna, s.App.RcvNxt = c.snd.nxt, c.snd.una, c.rcv.nxt
