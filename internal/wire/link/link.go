@@ -55,8 +55,8 @@ type Stack interface {
 	// wants: what a TCP answers with a RST.
 	Handler
 
-	// Flush follows the HandleSegment and HandleICMP calls of one batch. It returns the one connection that all of them were
-	// for; nil: there were several, or none.
+	// Flush follows the HandleSegment and HandleICMP calls of one batch. It returns the one connection that they had
+	// consequences for; nil: there were several, or none. What a stack answers without keeping state does not count.
 	Flush(now time.Duration) (only any)
 
 	// Changed says that addresses, routes or MTUs have changed: what Route has said may no longer hold. It

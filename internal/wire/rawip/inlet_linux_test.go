@@ -89,6 +89,23 @@ func TestGuestReceives(t *testing.T) {
 	require.False(v, v.k.Take(mine), "somebody else waits: it does not come and go")
 }
 
+// A guest that leaves calls the keeper at once where others wait for what comes, or it is for others, or where the keeper sleeps;
+// else it may come back first.
+func TestGuestCallsTheKeeper(t *testing.T) {
+	for _, c := range []struct {
+		wanted, asleep bool
+		only           any
+		calls          int
+	}{{false, false, mine, 0}, {true, false, mine, 1}, {false, false, nil, 1}, {false, true, mine, 1}} {
+		k := &inlet{
+			link:   &Link{cfg: Config{Clock: func() time.Duration { return 0 }}},
+			holder: guest, guest: mine, only: c.only, asleep: c.asleep, back: make(chan struct{}, 1),
+		}
+		k.Leave(c.wanted)
+		require.Len(t, k.back, c.calls, "%+v", c)
+	}
+}
+
 // Who may not be a guest.
 func TestGuestMustBeAlone(t *testing.T) {
 	v := newVisited(t)

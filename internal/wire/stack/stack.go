@@ -110,7 +110,8 @@ func (s *Stack) mark(p *port) {
 	s.mu.Unlock()
 }
 
-// Flush lets the segments of a batch have their consequences. only is the *driver.Conn that all of them were for.
+// Flush lets the segments of a batch have their consequences. only is the *driver.Conn that they
+// all have them for.
 func (s *Stack) Flush(now time.Duration) (only any) {
 	s.mu.Lock()
 	list := s.dirty
