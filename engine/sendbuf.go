@@ -45,19 +45,18 @@ func (c *Conn) Backlog() int64 { return c.snd.unsent() }
 // Unacknowledged is how many bytes subflows have been given that are not DATA_ACKed.
 func (c *Conn) Unacknowledged() int64 { return c.snd.unacked() }
 
-// backlog is the least that may wait unsent: what keeps the flows busy while the application is woken.
+// backlog is how many bytes may wait unsent: what keeps the flows busy while the application is woken. More would only be
+// memory that has left the caches by the time it is sent.
 const backlog = 1 << 20
 
-// room is how many bytes write would take now, the memory budget aside. While data flows, the buffer
-// grows with what is under way, up to the limit: as much may wait unsent as waits for its DATA_ACK.
-// More would only be memory that has left the caches by the time it is sent. held says that the peer's
-// window holds everything back: then the buffer takes what it can.
-func (b *sendBuffer) room(held bool) int64 {
+// room is how many bytes write would take now, the memory budget aside. stuck says that nothing is under way and the peer's
+// window is shut: then the buffer takes what it can.
+func (b *sendBuffer) room(stuck bool) int64 {
 	free := b.limit - b.size()
-	if held {
+	if stuck {
 		return free
 	}
-	return min(free, max(backlog, b.unacked())-b.unsent())
+	return min(free, backlog-b.unsent())
 }
 
 // write copies what fits of p into room bytes and returns how much that was.
