@@ -13,7 +13,7 @@ import (
 // layers lists the packages from the bottom to the top. A package imports packages of lower layers
 // only; within a layer nobody knows anybody, except below a common directory (internal/wire).
 var layers = [][]string{
-	{"internal/pool", "internal/seqnum", "internal/deque", "internal/ranges", "internal/gate", "internal/pcapw"},
+	{"internal/pool", "internal/seqnum", "internal/deque", "internal/timer", "internal/ranges", "internal/gate", "internal/pcapw"},
 	{"extapi"}, // imports the standard library only: programs outside depend on it
 	{"options", "congestion", "scheduler", "internal/mib"},
 	{"engine"},

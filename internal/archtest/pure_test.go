@@ -73,6 +73,7 @@ var clockCalls = []string{"Now", "Since", "Until", "After", "AfterFunc", "NewTim
 
 // clockOwners are the packages outside internal/driver that may read the clock, with the reason.
 var clockOwners = map[string]string{
+	"internal/timer":        "is that of the driver's timers which keeps nothing in memory",
 	"internal/driver":       "owns clock and timers of every connection",
 	"internal/simnet":       "tests only: package time, so that synctest drives it",
 	"internal/simnet/ipnet": "tests only: package time, so that synctest drives it",

@@ -3,6 +3,8 @@ package driver
 import (
 	"errors"
 	"time"
+
+	"github.com/mptcp-go/mptcp/internal/timer"
 )
 
 const (
@@ -20,24 +22,27 @@ var errSilent = errors.New("no answer within the handshake timeout")
 // alarm is the connection's one runtime timer. It is re-armed lazily: a deadline that moves later
 // leaves it alone, it looks again when it fires.
 type alarm struct {
-	t  *time.Timer
+	t  *timer.Timer[Conn]
 	at time.Duration // when it fires; 0: it is not pending
 }
 
-// arm makes sure that the alarm fires no later than the next deadline.
+// arm makes sure that the alarm fires no later than the next deadline. When all is over there is none any more, and nothing
+// may keep the connection: what it was set for last may be the end of a TIME-WAIT that goes on without it.
 func (c *Conn) arm(now time.Duration) {
 	at := c.nextDeadline(now)
 	a := &c.alarm
-	if at == 0 || a.at != 0 && a.at <= at {
-		return
+	switch {
+	case at == 0 && c.life.ended:
+		a.t.End()
+		*a = alarm{}
+	case at == 0 || a.at != 0 && a.at <= at:
+	case a.t == nil:
+		a.at = at
+		a.t = timer.After(max(0, at-now), c, (*Conn).fire)
+	default:
+		a.at = at
+		a.t.Reset(max(0, at-now))
 	}
-	a.at = at
-	d := max(0, at-now)
-	if a.t == nil {
-		a.t = time.AfterFunc(d, c.fire)
-		return
-	}
-	a.t.Reset(d)
 }
 
 // nextDeadline is when something is due; 0: nothing is. At the end of the connection only packet flows

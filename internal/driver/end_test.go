@@ -2,9 +2,11 @@ package driver
 
 import (
 	"net"
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
+	"weak"
 
 	"github.com/stretchr/testify/require"
 
@@ -57,6 +59,38 @@ func TestFINIsHeardThoughWritingFailed(t *testing.T) {
 			<-c.Closed()
 			require.LessOrEqual(t, time.Since(start), starved, "nothing but the reader is waited for")
 			require.NoError(t, c.Err())
+		})
+	}
+}
+
+// A connection whose last subflow is over goes, whatever the alarm was set for: TIME-WAIT would keep it for a minute, and so
+// would a timer that is stopped but not ended.
+func TestNothingHoldsAConnectionThatIsOver(t *testing.T) {
+	abort := func(p *postbox) { p.do(func(now time.Duration) { p.c.abort(now, engine.ResetUnspecified) }) }
+	wait := func(p *postbox) { p.do(func(now time.Duration) { p.due = now + time.Minute }) }
+	over := func(p *postbox) { p.do(func(time.Duration) { p.over = true }) }
+	for name, steps := range map[string][]func(*postbox){
+		"the subflow after the connection": {abort, wait, over},
+		"the connection after the subflow": {wait, over, abort},
+		"both at once": {wait, func(p *postbox) {
+			p.over = true
+			abort(p)
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := func() weak.Pointer[Conn] {
+					p := newPostbox()
+					for _, step := range steps {
+						step(p)
+					}
+					<-p.released
+					<-p.c.Closed()
+					return weak.Make(p.c)
+				}()
+				runtime.GC()
+				require.Nil(t, w.Value())
+			})
 		})
 	}
 }

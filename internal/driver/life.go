@@ -51,9 +51,6 @@ func (c *Conn) checkEnd() {
 	}
 	if !l.ended && c.eng.Done() {
 		l.ended, l.tell.done = true, true
-		if c.alarm.t != nil && len(c.packets) == 0 {
-			c.alarm.t.Stop()
-		}
 		c.role.interrupt()
 		c.rd.wake()
 		c.wr.wake()

@@ -147,7 +147,6 @@ func (a *actor) quickAsk(i uint64) error {
 		return err
 	}
 	defer nc.Close()
-	// Not with the transport's counters: to add them up over what is in TIME-WAIT takes longer than the connection.
 	if c, ok := extapi.From(nc); ok && a.Mode == mptcp.ModeWire && c.Info().Carrier != extapi.CarrierWire {
 		return fmt.Errorf("fell back: %v", c.Info().Fallback)
 	}

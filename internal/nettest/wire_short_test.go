@@ -59,10 +59,12 @@ func TestNamespaceWireShortConnections(t *testing.T) {
 				for _, p := range []*program{client, server} {
 					if p.mode == mptcp.ModeWire {
 						p.say("close")
+						var u usage
 						l.eventually(5*time.Second, "nothing is left", func() bool {
-							u := p.ask("usage").Usage
+							u = p.ask("usage").Usage
 							return u.Sockets == 0 && u.Chunks == 0 && u.Goroutines <= 2 && u.Heap < 8*mib
 						})
+						t.Logf("left of ours after its end: %d KiB", u.Heap>>10)
 					}
 				}
 			})

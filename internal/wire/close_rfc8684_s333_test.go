@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mptcp-go/mptcp/extapi"
 	"github.com/mptcp-go/mptcp/internal/wire/packet"
 	"github.com/mptcp-go/mptcp/options"
 	"github.com/stretchr/testify/require"
@@ -67,9 +68,9 @@ func TestPeersFINMayTakeItsTime(t *testing.T) {
 	require.NoError(t, s.us.eng.Err())
 }
 
-// A flow that is parted from its connection in TIME-WAIT answers by itself, under a lock of its own: it neither asks the
-// connection, which goes on, nor tells it anything.
-func TestDetachedFlowAnswersAlone(t *testing.T) {
+// What is left of a flow in TIME-WAIT answers by itself, under a lock of its own: it neither asks the connection, which goes on,
+// nor tells it anything.
+func TestRemainsAnswerAlone(t *testing.T) {
 	s := newScript(t, false)
 	f := s.open()
 	g := s.join()
@@ -79,13 +80,17 @@ func TestDetachedFlowAnswersAlone(t *testing.T) {
 	g.sends(packet.FIN|packet.ACK, "", s.ack(0))
 	g.wants("the last ACK", "ACK, DSS ack 0")
 	require.Len(t, s.us.eng.Subflows(s.w.now), 1)
-	s.us.flows[1].Detach(s.w.now)
+	require.True(t, s.us.flows[1].Waits())
+	left := s.us.flows[1].Remains(s.w.now)
 
 	f.sends(packet.ACK, "hello", s.maps(0, 1, 5))
 	require.Equal(t, "hello", s.us.in.String())
-	g.next--
-	g.sends(packet.FIN|packet.ACK, "", s.maps(5, 0, 1))
-	g.wants("it was lost", "ACK, DSS ack 0")
+	fin := packet.Segment{
+		Src: g.peer, Dst: g.us, Seq: g.isn + g.next - 1, Ack: g.iss + g.got, Flags: packet.FIN | packet.ACK, Options: s.maps(5, 0, 1).Append(nil),
+	}
+	out := packet.Segment{Options: make([]byte, 0, packet.MaxOptions)}
+	require.True(t, left.HandleSegment(s.w.now, &fin, &out, new(extapi.TCPCounters)))
+	require.Equal(t, "ACK, DSS ack 0", g.tell(out), "it was lost")
 	s.us.flows[1].SendFailed(errors.New("no buffer space"))
 	require.False(t, s.us.eng.Done())
 }

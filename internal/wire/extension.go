@@ -56,14 +56,14 @@ func (e *extension) Append(now time.Duration, o *tcp.Outgoing, dst []byte, budge
 		return f.appendOpening(o, dst, budget)
 	case o.Kind == tcp.KindRST:
 		return f.appendReset(dst, budget)
-	case !f.hs.multipath() || f.hs.muted || f.detached && !f.told.Valid:
+	case !f.hs.multipath() || f.hs.muted:
 		return dst
 	case f.fc.waiting:
 		return f.fitted(dst, f.fc.option, budget, mib.MPFastcloseTx)
 	case f.hs.joining():
 		return f.appendJoinThird(now, dst, budget)
 	}
-	a := f.told
+	var a engine.Ack
 	if f.eng != nil {
 		a = f.eng.Advertise(now)
 		f.sig.fail.bound(now, &a)
@@ -150,8 +150,6 @@ func (e *extension) Handle(now time.Duration, in *tcp.Incoming) bool {
 	switch {
 	case in.Kind == tcp.KindRST:
 		f.takeReset()
-		return true
-	case f.detached:
 		return true
 	case f.eng == nil && f.in.full():
 		return false

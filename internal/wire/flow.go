@@ -33,12 +33,10 @@ type Flow struct {
 	fc  fastclose
 	cc  congestionState
 
-	detached bool
-	told     engine.Ack // once detached: the DATA_ACK that TIME-WAIT answers with; not valid after a fallback
-	peerAck  uint64     // the peer's DATA_ACK, promoted to 64 bits
-	dataSent bool       // payload has left
-	dataAck  bool       // payload of ours was acknowledged together with a DATA_ACK: DSS options pass
-	naked    int        // data segments that acknowledged payload without it
+	peerAck  uint64 // the peer's DATA_ACK, promoted to 64 bits
+	dataSent bool   // payload has left
+	dataAck  bool   // payload of ours was acknowledged together with a DATA_ACK: DSS options pass
+	naked    int    // data segments that acknowledged payload without it
 	probe    probe
 	progress time.Duration // when the peer was last heard of
 	acked    int64         // bytes that its TCP has acknowledged
@@ -171,15 +169,22 @@ func (f *Flow) Attach(now time.Duration, e *engine.Conn, p engine.FlowParams) en
 	return f.id
 }
 
-// Detach parts a flow that is in TIME-WAIT, or done, from its engine connection, whose lock guards it until then. It goes on
-// answering, with the DATA_ACK as it stands now, and tells nobody of what comes.
-func (f *Flow) Detach(now time.Duration) {
+// Waits says that the flow is in TIME-WAIT, and that its engine connection can forget it.
+func (f *Flow) Waits() bool { return f.c.Waits() }
+
+// Remains takes the place of a flow that Waits. It goes on answering, with the DATA_ACK as it stands now, and neither asks
+// the engine nor tells it anything.
+func (f *Flow) Remains(now time.Duration) *tcp.Remains {
+	r := f.c.Remains(now)
+	f.Detach()
+	return r
+}
+
+// Detach parts a flow that is over from its engine connection.
+func (f *Flow) Detach() {
 	f.LeaveGroup()
-	if f.eng != nil {
-		f.told = f.eng.Advertise(now)
-	}
 	f.in.drop()
-	f.eng, f.detached = nil, true
+	f.eng = nil
 }
 
 // ID is the flow's name within its connection; 0 before Attach.

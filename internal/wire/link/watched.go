@@ -59,7 +59,7 @@ func (w *watched) Send(batch []packet.Segment) (n int, err error) {
 
 // Connect implements Link.
 func (w *watched) Connect(local, remote netip.AddrPort, ifIndex int, h Handler) (Flow, error) {
-	return w.Link.Connect(local, remote, ifIndex, &watchedHandler{h, w.see})
+	return w.see.flow(h, func(h Handler) (Flow, error) { return w.Link.Connect(local, remote, ifIndex, h) })
 }
 
 // Listen implements Link.
@@ -78,7 +78,26 @@ type watchedPort struct {
 
 // Accept implements Port.
 func (p *watchedPort) Accept(local, remote netip.AddrPort, ifIndex int, h Handler) (Flow, error) {
-	return p.Port.Accept(local, remote, ifIndex, &watchedHandler{h, p.see})
+	return p.see.flow(h, func(h Handler) (Flow, error) { return p.Port.Accept(local, remote, ifIndex, h) })
+}
+
+type watchedFlow struct {
+	Flow
+	see Onlooker
+}
+
+// flow is what open makes, watched.
+func (o Onlooker) flow(h Handler, open func(Handler) (Flow, error)) (Flow, error) {
+	f, err := open(&watchedHandler{h, o})
+	if err != nil {
+		return nil, err
+	}
+	return &watchedFlow{f, o}, nil
+}
+
+// Inherit implements Flow.
+func (f *watchedFlow) Inherit(ifIndex int, h Handler) (Flow, error) {
+	return f.see.flow(h, func(h Handler) (Flow, error) { return f.Flow.Inherit(ifIndex, h) })
 }
 
 type watchedHandler struct {

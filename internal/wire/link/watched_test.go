@@ -37,7 +37,16 @@ func (b *below) Send(batch []packet.Segment) (n int, err error) {
 
 func (b *below) Connect(_, _ netip.AddrPort, _ int, h Handler) (Flow, error) {
 	b.handlers = append(b.handlers, h)
-	return nil, nil
+	return &belowFlow{b: b}, nil
+}
+
+type belowFlow struct {
+	Flow
+	b *below
+}
+
+func (f *belowFlow) Inherit(_ int, h Handler) (Flow, error) {
+	return f.b.Connect(netip.AddrPort{}, netip.AddrPort{}, 0, h)
 }
 
 func (b *below) Listen(_ netip.AddrPort, h Handler) (Port, error) {
@@ -51,8 +60,7 @@ type belowPort struct {
 }
 
 func (p *belowPort) Accept(_, _ netip.AddrPort, _ int, h Handler) (Flow, error) {
-	p.b.handlers = append(p.b.handlers, h)
-	return nil, nil
+	return p.b.Connect(netip.AddrPort{}, netip.AddrPort{}, 0, h)
 }
 
 // above is a stack, and a handler, that counts what reaches it.
@@ -77,7 +85,7 @@ func TestWatched(t *testing.T) {
 		seen = append(seen, sight{now, sent, s.Seq})
 		return s.Seq%10 != 0
 	}
-	b, stack, flow, port, accepted := &below{fail: 4}, new(above), new(above), new(above), new(above)
+	b, stack, flow, port, accepted, heir := &below{fail: 4}, new(above), new(above), new(above), new(above), new(above)
 	l, err := Watched(func() time.Duration { return 7 }, see, func(s Stack) (Link, error) {
 		b.stack = s
 		return b, nil
@@ -94,15 +102,19 @@ func TestWatched(t *testing.T) {
 	require.NoError(t, err)
 	p, err := l.Listen(netip.AddrPort{}, port)
 	require.NoError(t, err)
-	_, err = p.Accept(netip.AddrPort{}, netip.AddrPort{}, 0, accepted)
+	f, err := p.Accept(netip.AddrPort{}, netip.AddrPort{}, 0, accepted)
+	require.NoError(t, err)
+	f, err = f.Inherit(0, heir)
+	require.NoError(t, err)
+	_, err = f.Inherit(0, heir)
 	require.NoError(t, err)
 	seen = nil
 	for i, h := range append(b.handlers, Handler(b.stack)) {
 		h.HandleSegment(9, &packet.Segment{Seq: uint32(30 + i)}, pool.Ref{})
 	}
-	require.Equal(t, []sight{{9, false, 30}, {9, false, 31}, {9, false, 32}, {9, false, 33}}, seen)
+	require.Equal(t, []sight{{9, false, 30}, {9, false, 31}, {9, false, 32}, {9, false, 33}, {9, false, 34}, {9, false, 35}}, seen)
 	require.Empty(t, flow.got, "30 was taken away")
-	require.Equal(t, [][]uint32{{31}, {32}, {33}}, [][]uint32{port.got, accepted.got, stack.got})
+	require.Equal(t, [][]uint32{{31}, {32}, {33, 34}, {35}}, [][]uint32{port.got, accepted.got, heir.got, stack.got})
 
 	_, err = Watched(nil, see, func(Stack) (Link, error) { return nil, errStuck })(stack)
 	require.ErrorIs(t, err, errStuck)

@@ -2,6 +2,7 @@ package rawip
 
 import (
 	"net/netip"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -266,4 +267,35 @@ func TestBatchesAreBounded(t *testing.T) {
 	r.n, r.limit = 0, 7
 	r.adapt()
 	require.Equal(t, 7, r.limit, "nothing has come: nothing is known")
+}
+
+// A link that is closed keeps neither its buffers nor the memory of all flows that it has had, though its owner keeps it for
+// its counters.
+func TestClosedLinkIsSmall(t *testing.T) {
+	inNamespaces(t, func(w *world) {
+		const flows = 20_000
+		r := newRecorder()
+		before := heap()
+		l, err := Open(Config{Clock: func() time.Duration { return 0 }, Super: SuperOff}, r)
+		require.NoError(w, err)
+		p, err := l.Listen(netip.AddrPortFrom(near4, 0), r)
+		require.NoError(w, err)
+		for i := range flows {
+			_, err := p.Accept(p.Local(), remote(i), 0, r)
+			require.NoError(w, err)
+		}
+		require.Greater(w, heap()-before, int64(8<<20))
+		require.NoError(w, l.Close())
+		require.Less(w, heap()-before, int64(256<<10))
+		runtime.KeepAlive(l)
+	})
+}
+
+// heap is what lives, without what sync.Pool has.
+func heap() int64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
 }

@@ -479,8 +479,5 @@ func (p *ports) close() {
 	for _, h := range p.held {
 		h.close()
 	}
-	clear(p.held)
-	clear(p.flows)
-	clear(p.clients)
-	clear(p.busy)
+	p.held, p.flows, p.clients, p.busy = nil, nil, nil, nil
 }

@@ -194,10 +194,11 @@ func cmsgLen(b []byte) int {
 
 func cmsgSpace(n int) int { return unix.CmsgSpace(n) }
 
-// close gives the chunks back.
+// close gives the chunks back. The link may live on, for its counters.
 func (r *reader) close() {
 	for i := range r.slots {
 		r.slots[i].small.Release()
 		r.slots[i].large.Release()
 	}
+	r.slots, r.msgs, r.limit = nil, nil, 0
 }

@@ -11,7 +11,7 @@ import (
 func BenchmarkCounters(b *testing.B) {
 	const conns = 10_000
 	w := newWorld(b)
-	w.server.accepted = conns
+	w.server.waits.accepted = conns
 	for range conns {
 		w.served()
 	}

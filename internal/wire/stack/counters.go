@@ -30,6 +30,7 @@ func (s *Stack) Counters() extapi.Counters {
 	for _, l := range listeners {
 		mib.Sum(&c.Listen, l.Counters())
 	}
+	mib.Sum(&c.TCP, s.waits.counters())
 	c.MPTCP = s.count.Snapshot()
 	return c
 }
@@ -58,7 +59,6 @@ func (s *Stack) forget(p *port) {
 	defer s.mu.Unlock()
 	if _, known := s.ports[p]; known {
 		delete(s.ports, p)
-		s.waits.remove(p)
 		p.addLocked(&s.past.tcp)
 	}
 }

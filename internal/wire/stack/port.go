@@ -1,7 +1,6 @@
 package stack
 
 import (
-	"container/list"
 	"errors"
 	"fmt"
 	"strconv"
@@ -13,6 +12,7 @@ import (
 	"github.com/mptcp-go/mptcp/engine"
 	"github.com/mptcp-go/mptcp/internal/driver"
 	"github.com/mptcp-go/mptcp/internal/pool"
+	"github.com/mptcp-go/mptcp/internal/timer"
 	"github.com/mptcp-go/mptcp/internal/wire"
 	"github.com/mptcp-go/mptcp/internal/wire/link"
 	"github.com/mptcp-go/mptcp/internal/wire/packet"
@@ -29,11 +29,10 @@ type port struct {
 
 	flow    *wire.Flow
 	lf      link.Flow
-	timer   *time.Timer // while mu guards
+	timer   *timer.Timer[port] // while mu guards
 	route   link.Route
-	wait    *list.Element // among the stack's waits, whose lock guards it
-	through int           // index of the interface that segments have to leave through; 0: the route's
-	batch   *batch        // between Gather and Sent, and while some of it waits for room
+	through int    // index of the interface that segments have to leave through; 0: the route's
+	batch   *batch // between Gather and Sent, and while some of it waits for room
 	n       int
 	sent    int    // of these, how many have left or are lost
 	room    uint64 // the stall's version before the last attempt
@@ -44,6 +43,7 @@ type port struct {
 	settle   func(now time.Duration, r wire.Result) *driver.Conn // takes the handshake's result, once; returns the connection that the port is part of now, entered
 	after    func()                                              // follows settle, without a lock
 	over     bool
+	heir     *wait         // has the four-tuple since then, to answer in TIME-WAIT
 	trouble  error         // of the last segment that could not leave
 	failed   bool          // that was in the batch at hand
 	said     time.Duration // when the program was told of such last; 0: never
@@ -73,9 +73,11 @@ func (p *port) enter(at time.Duration) (*driver.Conn, time.Duration) {
 // HandleSegment takes a segment from the link.
 func (p *port) HandleSegment(at time.Duration, s *packet.Segment, buf pool.Ref) {
 	d, now := p.enter(at)
-	if d == nil && (p.over || p.reopened(now, s)) {
+	if d == nil && p.over {
 		p.mu.Unlock()
-		if l := p.listener; l != nil && !p.s.isClosed() {
+		if l := p.listener; p.heir != nil {
+			p.heir.HandleSegment(at, s, buf)
+		} else if l != nil && !p.s.isClosed() {
 			l.HandleSegment(at, s, buf)
 		}
 		return
@@ -99,16 +101,6 @@ func (p *port) take(now time.Duration, s *packet.Segment, buf pool.Ref) {
 		payload = pool.Ref{C: buf.C, B: s.Payload}.Retain()
 	}
 	p.flow.HandleSegment(now, s, payload)
-}
-
-// reopened says whether a SYN may end TIME-WAIT, and ends it (RFC 6191).
-func (p *port) reopened(now time.Duration, s *packet.Segment) bool {
-	if p.listener == nil || !p.flow.Conn().Reusable(now, s) {
-		return false
-	}
-	p.flow.Conn().Abort(now)
-	p.bury()
-	return true
 }
 
 // HandleICMP takes an ICMP error from the link.
@@ -188,17 +180,15 @@ func (p *port) arm(now time.Duration) {
 		return
 	}
 	if p.timer == nil {
-		p.timer = time.AfterFunc(max(0, at-now), p.fire)
+		p.timer = timer.After(max(0, at-now), p, (*port).fire)
 		return
 	}
 	p.timer.Reset(max(0, at-now))
 }
 
 func (p *port) stop() {
-	if p.timer != nil {
-		p.timer.Stop()
-		p.timer = nil
-	}
+	p.timer.End()
+	p.timer = nil
 }
 
 func (p *port) fire() {
@@ -263,7 +253,9 @@ func (p *port) bury() {
 	}
 	p.stop()
 	p.s.forget(p)
-	p.lf.Close()
+	if p.heir == nil {
+		p.lf.Close()
+	}
 }
 
 // The driver's side.
@@ -404,25 +396,19 @@ func (p *port) drop() {
 	p.batch, p.n, p.sent = nil, 0, 0
 }
 
-// Over says that the connection can forget the port: what TIME-WAIT has to answer, the port answers alone.
-func (p *port) Over() bool {
-	return p.batch == nil && (p.flow.Done() || p.waiting())
-}
+// Over says that the connection can forget the port.
+func (p *port) Over() bool { return p.batch == nil && (p.flow.Done() || p.flow.Waits()) }
 
-// waiting says whether the port is in TIME-WAIT.
-func (p *port) waiting() bool { return p.flow != nil && p.flow.Conn().State() == tcp.TimeWait }
-
-// Release makes the port its own again.
+// Release ends the port. What TIME-WAIT has to answer, its heir answers.
 func (p *port) Release() {
-	p.flow.Detach(p.s.now())
-	switch {
-	case p.flow.Done() || !p.s.watch(p):
-		p.bury()
-	default:
-		p.arm(p.s.now())
+	if p.flow.Done() {
+		p.flow.Detach()
+	} else {
+		p.heir = p.s.rest(p)
 	}
+	p.bury()
 	p.d.Store(nil)
-	if p.listener != nil {
+	if p.heir != nil && p.listener != nil {
 		p.s.thin()
 	}
 }

@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"container/list"
 	"crypto/rand"
 	"fmt"
 	"io"
@@ -33,18 +34,17 @@ type Stack struct {
 	spare  []*port
 	stall  stall
 	conns  map[*driver.Conn]*conn
-	ports  map[*port]bool // true: no driver.Conn looks after it, since it shakes hands, or is in TIME-WAIT
+	ports  map[*port]bool // true: no driver.Conn looks after it yet
 
 	listeners map[*Listener]struct{}
 	past      past
 	count     mib.Table
 	waits     waits
-	accepted  int // maxAccepted
 }
 
 // New makes a stack. open opens its link; both count time from epoch.
 func New(epoch time.Time, open func(link.Stack) (link.Link, error)) (*Stack, error) {
-	s := &Stack{epoch: epoch, resets: limiter{bucket: tcp.NewBucket(time.Second/maxResets, maxResets/10)}, rand: &locked{r: rand.Reader}, conns: make(map[*driver.Conn]*conn), ports: make(map[*port]bool), waits: waits{}, accepted: maxAccepted, listeners: make(map[*Listener]struct{})}
+	s := &Stack{epoch: epoch, resets: limiter{bucket: tcp.NewBucket(time.Second/maxResets, maxResets/10)}, rand: &locked{r: rand.Reader}, conns: make(map[*driver.Conn]*conn), ports: make(map[*port]bool), waits: waits{lists: make(map[pair]*list.List), accepted: maxAccepted}, listeners: make(map[*Listener]struct{})}
 	if _, err := io.ReadFull(s.rand, s.secret[:]); err != nil {
 		return nil, fmt.Errorf("no randomness for sequence numbers: %w", err)
 	}
@@ -67,6 +67,7 @@ func (s *Stack) Close() error {
 		d.AwaitSent()                        // else the RST of one that is sending finds the link closed
 	}
 	err := s.link.Close()
+	s.waits.close()
 	s.Writable(s.now()) // what waits is lost
 	for _, p := range s.allPorts() {
 		p.giveUp(link.ErrClosed)
@@ -144,9 +145,6 @@ func (s *Stack) watch(p *port) bool {
 	defer s.mu.Unlock()
 	if !s.closed {
 		s.ports[p] = true
-		if p.waiting() {
-			s.waits.add(p)
-		}
 	}
 	return !s.closed
 }
@@ -162,7 +160,6 @@ func (s *Stack) allPorts() []*port {
 func (s *Stack) unwatch(p *port) {
 	s.mu.Lock()
 	s.ports[p] = false
-	s.waits.remove(p)
 	s.mu.Unlock()
 }
 

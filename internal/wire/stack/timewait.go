@@ -3,8 +3,15 @@ package stack
 import (
 	"container/list"
 	"net/netip"
+	"sync"
+	"time"
 
+	"github.com/mptcp-go/mptcp/extapi"
+	"github.com/mptcp-go/mptcp/internal/pool"
+	"github.com/mptcp-go/mptcp/internal/timer"
 	"github.com/mptcp-go/mptcp/internal/wire/link"
+	"github.com/mptcp-go/mptcp/internal/wire/packet"
+	"github.com/mptcp-go/mptcp/internal/wire/tcp"
 )
 
 // maxWaits is how many of our own connections to one remote address and port wait out TIME-WAIT before the oldest has to
@@ -15,6 +22,19 @@ const maxWaits = 512
 // operating systems do it, so that a busy server's memory is bounded. A late segment of it is answered with a RST then.
 const maxAccepted = 8192
 
+// sweepEvery is how often those are looked for at most whose TIME-WAIT is over, which takes no longer than it has to by more.
+const sweepEvery = time.Second
+
+// wait is a subflow in TIME-WAIT: what takes the place of its port, as the link's Handler. It answers alone.
+type wait struct {
+	s        *Stack
+	lf       link.Flow
+	tcp      *tcp.Remains
+	listener *Listener // that its SYN came to; nil: we have dialled
+	through  int
+	place    *list.Element // among the others; nil: it is over
+}
+
 // pair is what a new connection goes from and to, but for its port.
 type pair struct {
 	local   netip.Addr
@@ -22,40 +42,157 @@ type pair struct {
 	through int // the interface that is prescribed
 }
 
-// waits are the ports in TIME-WAIT, for each pair those that came first first; under the zero pair those that were
-// accepted. The stack's lock guards it.
-type waits map[pair]*list.List
-
-func (p *port) pair() pair {
-	if p.listener != nil {
+func (w *wait) pair() pair {
+	if w.listener != nil {
 		return pair{}
 	}
-	return pair{p.lf.Local().Addr(), p.lf.Remote(), p.through}
+	return pair{w.lf.Local().Addr(), w.lf.Remote(), w.through}
 }
 
-// add enters a port.
-func (w waits) add(p *port) {
-	k := p.pair()
-	l := w[k]
+// waits are the subflows in TIME-WAIT: for each pair, those first that are over first; under the zero pair those that were
+// accepted. Of other locks the link's alone are taken under its own.
+type waits struct {
+	mu       sync.Mutex
+	closed   bool
+	lists    map[pair]*list.List // of *wait
+	accepted int                 // maxAccepted
+	counted  extapi.TCPCounters  // by all that there are and have been
+	timer    *timer.Timer[Stack]
+	at       time.Duration // when it fires; 0: it is not set
+}
+
+// rest gives the four-tuple of a port in TIME-WAIT to what is left of it; nil: the stack is closed.
+func (s *Stack) rest(p *port) *wait {
+	now := s.now()
+	w := &wait{s: s, tcp: p.flow.Remains(now), listener: p.listener, through: p.through}
+	all := &s.waits
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	if all.closed {
+		return nil
+	}
+	var err error
+	if w.lf, err = p.lf.Inherit(p.through, w); err != nil {
+		return nil
+	}
+	k := w.pair()
+	l := all.lists[k]
 	if l == nil {
 		l = list.New()
-		w[k] = l
+		all.lists[k] = l
 	}
-	p.wait = l.PushBack(p)
+	w.place = l.PushBack(w)
+	all.arm(now, s, w.tcp.Until())
+	return w
 }
 
-// remove forgets a port.
-func (w waits) remove(p *port) {
-	if p.wait == nil {
+// remove takes w out of its list. Its four-tuple is the caller's affair then.
+func (a *waits) remove(w *wait) {
+	k := w.pair()
+	l := a.lists[k]
+	l.Remove(w.place)
+	w.place = nil
+	if l.Len() == 0 {
+		delete(a.lists, k)
+	}
+}
+
+// HandleSegment takes a segment from the link.
+func (w *wait) HandleSegment(at time.Duration, s *packet.Segment, buf pool.Ref) {
+	now := max(at, w.s.now())
+	var out packet.Segment
+	var options [packet.MaxOptions]byte
+	out.Options = options[:0]
+	over, answers := w.take(now, s, &out)
+	switch {
+	case answers:
+		out.IfIndex = w.through
+		w.s.send(&out, s)
+	case over && w.listener != nil && !w.s.isClosed():
+		w.listener.HandleSegment(at, s, buf)
+	}
+}
+
+// take says whether out answers the segment, or whether that is no longer for w to say: a SYN may end TIME-WAIT (RFC 6191).
+func (w *wait) take(now time.Duration, s, out *packet.Segment) (over, answers bool) {
+	all := &w.s.waits
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	if w.place == nil {
+		return true, false
+	}
+	if w.listener != nil && w.tcp.Reusable(s) {
+		all.remove(w)
+		w.lf.Close()
+		return true, false
+	}
+	until := w.tcp.Until()
+	answers = w.tcp.HandleSegment(now, s, out, &all.counted)
+	if w.tcp.Until() > until {
+		all.lists[w.pair()].MoveToBack(w.place)
+	}
+	return false, answers
+}
+
+// HandleICMP has nobody to tell: all that was sent has arrived.
+func (w *wait) HandleICMP(time.Duration, *packet.ICMPError) {
+	all := &w.s.waits
+	all.mu.Lock()
+	all.counted.ICMPIgnored++
+	all.mu.Unlock()
+}
+
+// arm makes sure that sweep comes when the first are over.
+func (a *waits) arm(now time.Duration, s *Stack, at time.Duration) {
+	if at = max(at, 1); a.at != 0 && a.at <= at {
 		return
 	}
-	k := p.pair()
-	l := w[k]
-	l.Remove(p.wait)
-	p.wait = nil
-	if l.Len() == 0 {
-		delete(w, k)
+	a.at = at
+	if a.timer == nil {
+		a.timer = timer.After(at-now, s, (*Stack).sweep)
+	} else {
+		a.timer.Reset(at - now)
 	}
+}
+
+// sweep forgets those whose TIME-WAIT is over.
+func (s *Stack) sweep() {
+	now := s.now()
+	all := &s.waits
+	all.mu.Lock()
+	all.at = 0
+	var gone []*wait
+	for _, l := range all.lists {
+		for e := l.Front(); e != nil; e = l.Front() {
+			w := e.Value.(*wait)
+			if at := w.tcp.Until(); at > now {
+				all.arm(now, s, max(at, now+sweepEvery))
+				break
+			}
+			all.remove(w)
+			gone = append(gone, w)
+		}
+	}
+	all.mu.Unlock()
+	for _, w := range gone {
+		w.lf.Close()
+	}
+}
+
+// close forgets all. The link calls none of them any more.
+func (a *waits) close() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.closed = true
+	a.timer.End()
+	clear(a.lists)
+}
+
+// counters are what all have counted.
+func (a *waits) counters() extapi.TCPCounters {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.counted
 }
 
 // connect makes the flow of a new port of this side. While there are few connections in TIME-WAIT to the same place it has
@@ -77,49 +214,40 @@ func (s *Stack) connect(local, remote netip.AddrPort, p *port) (link.Flow, error
 	return f, err
 }
 
-// inherit gives p the four-tuple of the oldest port in TIME-WAIT, if more than so many are, and if the old connection's
-// segments can be told from the new one's; else nil.
+// inherit gives p the four-tuple of the oldest in TIME-WAIT, if more than so many are, and if the old connection's segments
+// can be told from the new one's; else nil.
 func (s *Stack) inherit(k pair, p *port, than int) link.Flow {
 	now := s.now()
-	q := s.eldest(k, than, func(q *port) bool { return q.flow.Conn().Renewable(now) })
-	if q == nil {
+	w := s.waits.eldest(k, than, func(w *wait) bool { return w.tcp.Renewable(now) })
+	if w == nil {
 		return nil
 	}
-	defer q.mu.Unlock()
-	f, err := q.lf.Inherit(p.through, p)
+	f, err := w.lf.Inherit(p.through, p)
 	if err != nil {
 		return nil
 	}
-	q.flow.Conn().Abort(now)
-	q.bury()
 	return f
 }
 
-// thin forgets the oldest of the accepted ports in TIME-WAIT when there are more than are kept.
+// thin forgets the oldest of the accepted ones when there are more than are kept.
 func (s *Stack) thin() {
-	all := func(*port) bool { return true }
-	for q := s.eldest(pair{}, s.accepted, all); q != nil; q = s.eldest(pair{}, s.accepted, all) {
-		q.flow.Conn().Abort(s.now())
-		q.bury()
-		q.mu.Unlock()
+	if w := s.waits.eldest(pair{}, s.waits.accepted, func(*wait) bool { return true }); w != nil {
+		w.lf.Close()
 	}
 }
 
-// eldest returns the oldest of more than so many ports, if it fits, locked.
-func (s *Stack) eldest(k pair, than int, fits func(*port) bool) *port {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	l := s.waits[k]
+// eldest takes the oldest out of more than so many, if it fits.
+func (a *waits) eldest(k pair, than int, fits func(*wait) bool) *wait {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	l := a.lists[k]
 	if l == nil || l.Len() <= than {
 		return nil
 	}
-	q := l.Front().Value.(*port)
-	if !q.mu.TryLock() { // the order is port before stack
+	w := l.Front().Value.(*wait)
+	if !fits(w) {
 		return nil
 	}
-	if q.d.Load() != nil || q.over || !fits(q) {
-		q.mu.Unlock()
-		return nil
-	}
-	return q
+	a.remove(w)
+	return w
 }

@@ -47,9 +47,9 @@ func (w *world) part(first, second *driver.Conn) {
 func (w *world) waiting() int { return waiting(w.client) }
 
 func waiting(s *Stack) (n int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, l := range s.waits {
+	s.waits.mu.Lock()
+	defer s.waits.mu.Unlock()
+	for _, l := range s.waits.lists {
 		n += l.Len()
 	}
 	return n
@@ -58,14 +58,14 @@ func waiting(s *Stack) (n int) {
 // Of the connections that a server closed first, so many are kept in TIME-WAIT, those that came last.
 func TestAcceptedInTimeWaitAreBounded(t *testing.T) {
 	w := newWorld(t)
-	w.server.accepted = 3
+	w.server.waits.accepted = 3
 	for n := range 6 {
 		w.served()
 		require.Eventually(t, func() bool { return waiting(w.server) == min(n+1, 3) }, 5*time.Second, time.Millisecond)
 	}
-	w.server.mu.Lock()
-	defer w.server.mu.Unlock()
-	require.Len(t, w.server.ports, 3, "the others are forgotten altogether")
+	ports, flows, _ := w.population()
+	require.Zero(t, ports)
+	require.Equal(t, 3, flows, "the others are forgotten altogether")
 }
 
 // When no port is left, who dials is told so. A second after it was closed the oldest connection makes room for a new one,
@@ -83,10 +83,11 @@ func TestPortsInTimeWaitAreUsedAgain(t *testing.T) {
 	_, _, err := w.client.Dial(context.Background(), w.seed(true), netip.AddrPortFrom(clientAddr, 0), netip.AddrPortFrom(serverAddr, serverPort), "")
 	require.ErrorIs(t, err, link.ErrNoPort)
 	oldest := func() bool {
-		w.client.mu.Lock()
-		defer w.client.mu.Unlock()
-		for _, l := range w.client.waits {
-			return l.Front().Value.(*port).flow.Conn().Renewable(w.client.now())
+		ws := &w.client.waits
+		ws.mu.Lock()
+		defer ws.mu.Unlock()
+		for _, l := range ws.lists {
+			return l.Front().Value.(*wait).tcp.Renewable(w.client.now())
 		}
 		return false
 	}

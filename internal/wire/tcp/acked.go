@@ -15,9 +15,6 @@ func (c *Conn) handleACK(now time.Duration, s *packet.Segment, off uint64, n int
 	if c.snd.wnd == 0 && changed {
 		c.stats.ZeroRwinRcvd++
 	}
-	if c.rtx == nil { // TIME-WAIT
-		return true
-	}
 	advanced := ack > c.snd.una
 	pure := n == 0 && !s.Flags.Has(packet.FIN)
 	c.recover(now, s, ack, pure, changed)

@@ -85,25 +85,15 @@ func (c *Conn) finAcknowledged(now time.Duration) bool {
 	return true
 }
 
-// timeWait stays for 2 MSL, to answer a FIN that comes again and to keep old segments from a new
-// connection. Everything but that is let go.
+// timeWait lets go of everything but what TIME-WAIT needs.
 func (c *Conn) timeWait(now time.Duration) {
-	owed := c.ack.owed
 	c.release()
-	c.ack.owed = owed
 	c.state = TimeWait
-	c.timers.set(timerLast, now+c.cfg.TimeWait)
-}
-
-// renewAfter is how long TIME-WAIT has lasted at least when a connection of our own takes its place: the timestamps have
-// ticked, and a peer that missed our last ACK has said so.
-const renewAfter = time.Second
-
-// Renewable says whether a SYN of our own may go over the same addresses while this connection is in TIME-WAIT: old segments
-// are told from new ones "if the timestamp clock can be guaranteed to have ticked at least once since the old connection
-// was open" (RFC 7323 appendix B.2). The owner forgets this Conn then.
-func (c *Conn) Renewable(now time.Duration) bool {
-	return c.state == TimeWait && c.ts.on && now >= c.timers.at[timerLast]-c.cfg.TimeWait+renewAfter
+	c.remains = &Remains{
+		seq: c.snd.sequence(c.snd.nxt), ack: c.rcv.sequence(c.rcv.nxt), ts: c.ts,
+		lasts: c.cfg.TimeWait, until: now + c.cfg.TimeWait, answers: c.limits.duplicates,
+	}
+	c.timers.set(timerLast, c.remains.until)
 }
 
 // lastTimeout is the end of TIME-WAIT, or of a FIN-WAIT-2 that nobody waits in.
@@ -114,25 +104,4 @@ func (c *Conn) lastTimeout(now time.Duration) {
 	case FinWait2:
 		c.fail(now, nil)
 	}
-}
-
-// Reusable says whether a SYN may begin a new connection while this one is in TIME-WAIT: its timestamp is
-// newer than the last one seen, or, where there are none, its sequence number lies beyond the last one (RFC
-// 6191 section 2, RFC 9293 section 3.6.1). The owner forgets this Conn then, and treats the SYN as if it
-// had never been.
-func (c *Conn) Reusable(now time.Duration, syn *packet.Segment) bool {
-	if c.state != TimeWait || syn.Flags&(packet.SYN|packet.ACK|packet.RST|packet.FIN) != packet.SYN {
-		return false
-	}
-	var h header
-	h.parse(syn.Options, true)
-	if c.ts.on && h.hasTS {
-		switch d := int32(h.tsVal - c.ts.recent); {
-		case d > 0:
-			return true
-		case d < 0:
-			return false
-		}
-	}
-	return int32(syn.Seq-c.rcv.sequence(c.rcv.nxt)) > 0
 }

@@ -186,7 +186,7 @@ func TestTimeWaitIsReused(t *testing.T) {
 		{"A seq=5000 ack=1", false, "no SYN at all"},
 	} {
 		seg := s.build(c.syn)
-		require.Equal(t, c.ok, s.c.Reusable(s.now, &seg), "%s: %s", c.syn, c.why)
+		require.Equal(t, c.ok, s.c.Remains(s.now).Reusable(&seg), "%s: %s", c.syn, c.why)
 	}
 }
 
@@ -195,7 +195,7 @@ func TestTimeWaitIsRenewed(t *testing.T) {
 	for options, ok := range map[string]bool{"mss=1460 ts=1000,0": true, "mss=1460": false} {
 		s := dialed(t, options, withTimestamps)
 		s.close()
-		require.False(t, s.c.Renewable(s.now), "not closed yet")
+		require.False(t, s.c.Waits(), "not closed yet")
 		if ok {
 			s.peer("FA seq=1 ack=2 ts=1001,0")
 		} else {
@@ -203,14 +203,14 @@ func TestTimeWaitIsRenewed(t *testing.T) {
 		}
 		require.Equal(t, TimeWait, s.c.State())
 		s.after(renewAfter - time.Millisecond)
-		require.False(t, s.c.Renewable(s.now), "a FIN that comes again is still due")
+		require.False(t, s.c.remains.Renewable(s.now), "a FIN that comes again is still due")
 		if ok {
 			s.peer("FA seq=1 ack=2 ts=1001,0")
 			s.after(renewAfter - time.Millisecond)
-			require.False(t, s.c.Renewable(s.now), "it has come again")
+			require.False(t, s.c.remains.Renewable(s.now), "it has come again")
 		}
 		s.after(time.Millisecond)
-		require.Equal(t, ok, s.c.Renewable(s.now), options)
+		require.Equal(t, ok, s.c.remains.Renewable(s.now), options)
 	}
 }
 

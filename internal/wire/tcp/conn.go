@@ -27,10 +27,11 @@ type Conn struct {
 	live liveness
 	mtu  pathMTU
 
-	timers timers
-	stats  counters
-	limits limits
-	rst    reply // a RST that has yet to leave
+	timers  timers
+	stats   counters
+	limits  limits
+	rst     reply    // a RST that has yet to leave
+	remains *Remains // in TIME-WAIT alone
 
 	*scratch // while a segment is taken or made
 }
@@ -185,9 +186,6 @@ func (noExtension) Window(time.Duration, uint8) int64                           
 
 // consult shows the segment to the extension.
 func (c *Conn) consult(now time.Duration, s *packet.Segment, off uint64, n int, ack uint64) bool {
-	if c.state == TimeWait {
-		return true // nothing that comes now matters to anybody
-	}
 	n = max(n, 0) // less than nothing: all of it would lie before the first byte
 	c.incoming = Incoming{Seg: s, Kind: kindOf(s.Flags, n), Off: off, Len: n, Ack: ack}
 	if n > 0 {

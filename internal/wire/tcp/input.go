@@ -14,15 +14,13 @@ func (c *Conn) HandleSegment(now time.Duration, s *packet.Segment, p pool.Ref) {
 	c.borrow()
 	defer c.giveBack()
 	p = payload(s, p)
-	c.stats.SegsIn++
-	if n := len(p.B); n > 0 {
-		c.stats.DataSegsIn++
-		c.stats.HCDataOctetsIn += uint64(n)
-	}
-	switch {
-	case c.state == Closed:
-	case c.state == SynSent:
+	countIn(&c.stats.TCPPerfCounters, len(p.B))
+	switch c.state {
+	case Closed:
+	case SynSent:
 		c.synSent(now, s, p)
+	case TimeWait:
+		c.rest(now, s)
 	default:
 		c.synchronized(now, s, p)
 	}
@@ -30,6 +28,15 @@ func (c *Conn) HandleSegment(now time.Duration, s *packet.Segment, p pool.Ref) {
 	if c.state != Closed {
 		c.offerRoom(now)
 	}
+}
+
+// rest is TIME-WAIT's part.
+func (c *Conn) rest(now time.Duration, s *packet.Segment) {
+	if c.remains.take(now, s, c.event()) {
+		c.ack.at()
+	}
+	c.ts = c.remains.ts
+	c.timers.set(timerLast, c.remains.until)
 }
 
 // synchronized is RFC 9293 section 3.10.7.4: the order of the checks is the RFC's.
@@ -157,9 +164,6 @@ func (c *Conn) unacceptable(now time.Duration, off int64, n int, f packet.Flags)
 	if f.Has(packet.RST) {
 		return
 	}
-	if c.state == TimeWait && f.Has(packet.FIN) {
-		c.timers.set(timerLast, now+c.cfg.TimeWait) // "Restart the 2 MSL time-wait timeout"
-	}
 	if n > 0 {
 		switch {
 		case c.rcv.duplicate(off, off+int64(n)):
@@ -190,9 +194,6 @@ func (c *Conn) handleRST(now time.Duration, s *packet.Segment, off int64) {
 	}
 	c.event().InRSTs++
 	switch {
-	case c.state == TimeWait:
-		// It would cut TIME-WAIT short, which an old duplicate can provoke (RFC 1337).
-		return
 	case c.state == SynReceived:
 		c.fail(now, ErrRefused)
 	case c.state == LastAck || c.state == Closing:

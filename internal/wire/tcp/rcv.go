@@ -59,9 +59,6 @@ func (c *Conn) handlePayload(now time.Duration, off int64, p pool.Ref, fin bool)
 	}
 	if !c.state.mayReceive() {
 		c.ack.at() // after the peer's FIN: a retransmission of it, or bytes that can't be
-		if c.state == TimeWait && fin {
-			c.timers.set(timerLast, now+c.cfg.TimeWait)
-		}
 		return
 	}
 	end := off + int64(len(p.B))

@@ -85,6 +85,15 @@ func (c *Conn) Gauges() (s Gauges) {
 	return s
 }
 
+// countIn counts a segment that comes, with n bytes of payload.
+func countIn(p *extapi.TCPPerfCounters, n int) {
+	p.SegsIn++
+	if n > 0 {
+		p.DataSegsIn++
+		p.HCDataOctetsIn += uint64(n)
+	}
+}
+
 // countOut counts a segment that leaves; a super-segment counts as what it is split into.
 func (c *Conn) countOut(o *Outgoing, out *packet.Segment) {
 	p := &c.stats.TCPPerfCounters

@@ -1,0 +1,188 @@
+package stack
+
+import (
+	"net"
+	"net/netip"
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+	"weak"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/mptcp-go/mptcp/extapi"
+	"github.com/mptcp-go/mptcp/internal/driver"
+	"github.com/mptcp-go/mptcp/internal/pool"
+	"github.com/mptcp-go/mptcp/internal/wire/packet"
+)
+
+// parted is a connection that the server has closed first, and then the client: the server's end of it is in TIME-WAIT. It
+// returns the client's end, and the server's port, and the client's FIN.
+func (w *world) parted() (c *driver.Conn, p *port, fin packet.Segment) {
+	w.t.Helper()
+	w.fabric.watch(func(s *packet.Segment) bool {
+		if s.Flags.Has(packet.FIN) && s.Dst == serverAt {
+			fin = packet.Segment{Src: s.Src, Dst: s.Dst, Seq: s.Seq, Ack: s.Ack, Flags: s.Flags, Options: append([]byte(nil), s.Options...)}
+		}
+		return false
+	})
+	client, server := w.dial(w.seed(true))
+	for _, x := range w.server.allPorts() {
+		if x.d.Load() == server.d {
+			p = x
+		}
+	}
+	w.hello(client.d, server.d)
+	w.part(server.d, client.d)
+	<-client.d.Closed()
+	<-server.d.Closed()
+	synctest.Wait()
+	w.fabric.watch(nil)
+	return client.d, p, fin
+}
+
+// answersTo are the segments with which the server answers one.
+func (w *world) answersTo(s packet.Segment, to func(*packet.Segment)) (answers []packet.Segment) {
+	w.fabric.watch(func(s *packet.Segment) bool {
+		answers = append(answers, *s)
+		return true
+	})
+	defer w.fabric.watch(nil)
+	to(&s)
+	w.server.Flush(0)
+	synctest.Wait()
+	return answers
+}
+
+// toServer is the way of a segment that comes to the server's host.
+func (w *world) toServer(s *packet.Segment) {
+	b, err := s.Append(nil, packet.FullChecksum)
+	require.NoError(w.t, err)
+	w.fabric.hosts[1].arrive(b)
+	time.Sleep(time.Second)
+}
+
+// forgetConns is what a program does with connections that are over.
+func (w *world) forgetConns() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.conns = nil
+	clear(w.byToken)
+}
+
+// What a connection was goes with its end. Only what TIME-WAIT needs stays.
+func TestTimeWaitLetsGoOfTheConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newDistantWorld(t)
+		conns, ports := func() (conns []weak.Pointer[driver.Conn], ports []weak.Pointer[port]) {
+			c, s := w.dial(w.seed(true))
+			for _, stack := range []*Stack{w.client, w.server} {
+				for _, p := range stack.allPorts() {
+					ports = append(ports, weak.Make(p))
+				}
+			}
+			w.hello(c.d, s.d)
+			w.part(s.d, c.d)
+			<-s.d.Closed()
+			return []weak.Pointer[driver.Conn]{weak.Make(c.d), weak.Make(s.d)}, ports
+		}()
+		synctest.Wait()
+		w.forgetConns()
+		require.Len(t, ports, 2)
+		runtime.GC()
+		for i, who := range []string{"client", "server"} {
+			require.Nil(t, conns[i].Value(), who)
+			require.Nil(t, ports[i].Value(), who)
+		}
+		require.Equal(t, 1, waiting(w.server))
+	})
+}
+
+// A connection in TIME-WAIT takes little.
+func TestTimeWaitIsSmall(t *testing.T) {
+	if race == 1 {
+		t.Skip("the race detector takes more")
+	}
+	synctest.Test(t, func(t *testing.T) {
+		const conns = 1000
+		w := newDistantWorld(t)
+		w.parted()
+		before := heap()
+		for range conns {
+			w.served()
+		}
+		synctest.Wait()
+		w.forgetConns()
+		require.Equal(t, conns+1, waiting(w.server))
+		each := (heap() - before) / conns
+		t.Logf("%d bytes each", each)
+		require.Less(t, each, int64(1<<10))
+	})
+}
+
+// TIME-WAIT lasts for 2 MSL, and for that long again after each FIN that comes again, which is answered.
+func TestTimeWaitEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newDistantWorld(t)
+		_, _, fin := w.parted()
+		began := time.Now()
+		w.parted()
+		time.Sleep(time.Until(began.Add(30 * time.Second)))
+		answers := w.answersTo(fin, w.toServer)
+		require.Len(t, answers, 1)
+		require.Equal(t, packet.ACK, answers[0].Flags)
+		require.Equal(t, fin.Seq+1, answers[0].Ack)
+		for _, x := range []struct {
+			at   time.Duration
+			want int
+		}{{59 * time.Second, 2}, {62 * time.Second, 1}, {89 * time.Second, 1}, {92 * time.Second, 0}} {
+			time.Sleep(time.Until(began.Add(x.at)))
+			_, flows, _ := w.population()
+			require.Equal(t, [2]int{x.want, x.want}, [2]int{waiting(w.server), flows}, x.at)
+		}
+		answers = w.answersTo(fin, w.toServer)
+		require.Len(t, answers, 1)
+		require.Equal(t, packet.RST, answers[0].Flags, "nobody knows of it any more")
+	})
+}
+
+// A segment that has found the port before it was buried is answered by what has taken its place.
+func TestPortHandsOnToItsHeir(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newDistantWorld(t)
+		_, p, fin := w.parted()
+		answers := w.answersTo(fin, func(s *packet.Segment) { p.HandleSegment(0, s, pool.Ref{}) })
+		require.Len(t, answers, 1)
+		require.Equal(t, packet.ACK, answers[0].Flags)
+		require.Equal(t, fin.Seq+1, answers[0].Ack)
+	})
+}
+
+// RFC 6191 section 2: a SYN that can't be an old one begins a new connection, where its predecessor is in TIME-WAIT still.
+func TestTimeWaitIsReopened(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newDistantWorld(t)
+		first, _, _ := w.parted()
+		require.Equal(t, 1, waiting(w.server))
+		from := netip.AddrPortFrom(clientAddr, uint16(first.LocalAddr().(*net.TCPAddr).Port))
+		var resets atomic.Int64
+		w.fabric.watch(func(s *packet.Segment) bool {
+			if s.Flags.Has(packet.RST) {
+				resets.Add(1)
+			}
+			return false
+		})
+		began := time.Now()
+		d, r, err := w.client.Dial(t.Context(), w.seed(true), from, serverAt, "")
+		require.NoError(t, err)
+		require.Equal(t, extapi.FallbackNone, r.Fallback)
+		w.keep(d)
+		s := <-w.accepted
+		require.Less(t, time.Since(began), 500*time.Millisecond, "at once")
+		require.Zero(t, waiting(w.server))
+		exchange(t, d, s.d, 10_000)
+		require.Zero(t, resets.Load())
+	})
+}
