@@ -10,11 +10,13 @@ import (
 	"runtime"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/mptcp-go/mptcp/extapi"
+	"github.com/mptcp-go/mptcp/internal/simnet"
 )
 
 // preface is a whole question of the stream carrier.
@@ -103,6 +105,24 @@ func TestThousandSilentPeersAreReaped(t *testing.T) {
 	exchange(t, client, server)
 }
 
+func TestSilentPeerThatMakesRoomIsHandedOutAtOnce(t *testing.T) {
+	lc := ListenConfig{Config: Config{PrefaceTimeout: time.Minute}, Backlog: 2}
+	inWorld(t, simnet.LinkConfig{}, lc, func(t *testing.T, w *world) {
+		begin := time.Now()
+		first := w.stranger(t)
+		for range lc.Backlog {
+			synctest.Wait()
+			defer w.stranger(t).Close()
+		}
+		c, err := w.listener.Accept()
+		require.NoError(t, err)
+		require.Equal(t, first.LocalAddr().String(), c.RemoteAddr().String())
+		require.Zero(t, time.Since(begin))
+		require.NoError(t, c.Close())
+		require.NoError(t, first.Close())
+	})
+}
+
 func TestClosedBeforeItsFirstByteIsNotReturned(t *testing.T) {
 	l := listen(t, ListenConfig{})
 	rawDial(t, l.Addr().String()).Close()
@@ -138,7 +158,7 @@ func TestLatePrefaceResets(t *testing.T) {
 	require.ErrorIs(t, err, syscall.ECONNRESET)
 }
 
-// sleepy is a connection in a process that gets no processor for a while: it looks at the socket when the first deadline has passed.
+// sleepy is a connection in a process that gets no processor for a while: until wake, or else until the first deadline has passed.
 type sleepy struct {
 	net.Conn
 	wake time.Time
