@@ -50,3 +50,35 @@ func TestAnswerThatCameWhileTheDialerSlept(t *testing.T) {
 		})
 	}
 }
+
+// drowsy is a context that its users get to look at only when the process runs again, between two instants.
+type drowsy struct {
+	context.Context
+	from, wake time.Time
+}
+
+func (c *drowsy) Done() <-chan struct{} {
+	if !time.Now().Before(c.from) {
+		time.Sleep(time.Until(c.wake))
+	}
+	return c.Context.Done()
+}
+
+// The dial that finds, when it runs again, an answer and the end of its patience takes the answer. A select with both takes
+// either: hence several times.
+func TestStreamThatCameWhileTheJudgeSlept(t *testing.T) {
+	const delay = 100 * time.Millisecond // the plain connection is there after 210 ms, the answer after 400, and 610 are enough
+	inWorld(t, simnet.LinkConfig{Delay: delay}, ListenConfig{}, func(t *testing.T, w *world) {
+		go w.serveHashes()
+		for range 20 {
+			now := time.Now()
+			ctx := &drowsy{t.Context(), now.Add(205 * time.Millisecond), now.Add(615 * time.Millisecond)}
+			c, err := (&Dialer{Transport: w.client}).DialMultipath(ctx, "tcp", serverAddr)
+			require.NoError(t, err)
+			require.Equal(t, extapi.CarrierStream, c.Info().Carrier)
+			require.Equal(t, 615*time.Millisecond, time.Since(now))
+			require.NoError(t, c.Close())
+			w.client.use().verdicts.flush()
+		}
+	})
+}
