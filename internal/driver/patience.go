@@ -27,6 +27,27 @@ func (p *Patience) Next() time.Duration {
 	return d
 }
 
+// limit is by when something must have been read; the zero value: no limit.
+type limit struct {
+	at   time.Duration // the end of a piece
+	left Patience
+}
+
+func (l *limit) set(now, d time.Duration) {
+	l.left = Patience(d)
+	l.at = now + l.left.Next()
+}
+
+// passed goes on to the next piece when the end of one has come.
+func (l *limit) passed(now time.Duration) bool {
+	if l.at == 0 || l.at > now {
+		return false
+	}
+	d := l.left.Next()
+	l.at = now + d
+	return d == 0
+}
+
 // PatientReader reads what may never come. That nothing has come in time it says after a look.
 type PatientReader struct {
 	Conn net.Conn

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/mptcp-go/mptcp/engine"
 )
 
 // asleep is a connection in a process that does not run between two instants. What happens meanwhile it sees when it wakes, and
@@ -114,4 +116,39 @@ func TestWaitThatIsEnded(t *testing.T) {
 			require.Equal(t, ends, time.Since(start))
 		})
 	}
+}
+
+// anyAnswer is a handshake that any bytes complete.
+type anyAnswer struct{}
+
+func (anyAnswer) Feed(now time.Duration, e *engine.Conn, b []byte) (int, bool, error) {
+	if len(b) > 0 {
+		e.SetRemote(now, theirKey)
+	}
+	return len(b), len(b) > 0, nil
+}
+
+// The alarm of a process that did not run fires before a reader gets to see what has come meanwhile.
+func TestHandshakeWhoseAlarmIsAsLateAsItsReader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const timeout, slept = time.Second, 3 * time.Second
+		ours, theirs := net.Pipe()
+		c := NewConn(Params{Engine: testEngine(), Key: ourKey}, nil)
+		w := new(wire)
+		start := time.Now()
+		_, err := c.Attach(Subflow{
+			Flow: w, Bind: w.bind, Net: &asleep{Conn: ours, from: start, wake: start.Add(slept + 1)},
+			Params: engine.FlowParams{Initial: true}, Intake: anyAnswer{}, Timeout: timeout,
+		})
+		require.NoError(t, err)
+		c.alarm.t.Reset(slept)
+		_, err = theirs.Write([]byte("answer"))
+		require.NoError(t, err)
+		time.Sleep(slept + 2*timeout)
+		c.mu.Lock()
+		failed := c.rd.err
+		c.mu.Unlock()
+		require.NoError(t, failed)
+		end(t, c, theirs)
+	})
 }
