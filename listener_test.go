@@ -93,7 +93,7 @@ func TestThousandSilentPeersAreReaped(t *testing.T) {
 	}
 	require.Eventually(t, func() bool { return runtime.NumGoroutine()-before < 200 }, 5*time.Second, 5*time.Millisecond,
 		"no goroutine for each silent peer, but while it is being turned away")
-	client := dialTo(t, Dialer{Config: streamOnly}, l.Addr().String())
+	client := dialTo(t, Dialer{Config: Config{Mode: ModeStream, RequireMultipath: true}}, l.Addr().String())
 	server := accept(t, l)
 	for !server.Multipath() { // those that had to make room
 		server = accept(t, l)
