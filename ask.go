@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/mptcp-go/mptcp/extapi"
+	"github.com/mptcp-go/mptcp/internal/driver"
 )
 
 const (
@@ -137,6 +138,7 @@ func (q *question) adopt(p *plain) (*Conn, error) { return q.x.h.adoptPlain(q.x.
 func (q *question) judge(ctx context.Context) (*Conn, error) {
 	start := time.NewTimer(q.plainAfter)
 	defer start.Stop()
+	var patience driver.Patience // with the stream connection, once the plain one is ready
 	var enough <-chan time.Time
 	var ready *plain
 	var streamErr, plainErr error
@@ -174,12 +176,15 @@ func (q *question) judge(ctx context.Context) (*Conn, error) {
 			streamErr = o.err
 		case o := <-q.plain:
 			if ready, plainErr = o.p, o.err; ready != nil {
-				t := time.NewTimer(max(2*time.Since(opened), answerWait))
-				defer t.Stop()
-				enough = t.C
+				patience = driver.Patience(max(2*time.Since(opened), answerWait))
+				enough = time.After(patience.Next())
 			}
 		case <-enough:
-			streamErr = errNoAnswer
+			d := patience.Next()
+			if d == 0 {
+				streamErr = errNoAnswer
+			}
+			enough = time.After(d)
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}

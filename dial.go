@@ -175,13 +175,12 @@ func (x *dial) named(ctx context.Context, r route, connected func()) (*Conn, err
 		return nil, err
 	}
 	connected()
-	return x.subflow(ctx, nc, r, func(nc net.Conn, p stream.Params) (*driver.Conn, error) {
+	return x.subflow(nc, r, func(nc net.Conn, p stream.Params) (*driver.Conn, error) {
 		return stream.ClientEarly(nc, p)
 	})
 }
 
-// stream opens a stream connection and waits for the whole handshake, for at most patience after the
-// TCP connection is there.
+// stream opens a stream connection and waits for the whole handshake, of which the answer may take patience; 0: max(2 RTT, answerWait).
 func (x *dial) stream(ctx context.Context, r route, patience time.Duration, connected func()) (*Conn, error) {
 	begin := time.Now()
 	nc, err := x.socket(ctx, r, false)
@@ -192,24 +191,18 @@ func (x *dial) stream(ctx context.Context, r route, patience time.Duration, conn
 	if patience == 0 {
 		patience = max(2*time.Since(begin), answerWait)
 	}
-	limited, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	c, err := x.subflow(limited, nc, r, func(nc net.Conn, p stream.Params) (*driver.Conn, error) {
-		return stream.Client(limited, nc, p)
+	c, err := x.subflow(nc, r, func(nc net.Conn, p stream.Params) (*driver.Conn, error) {
+		p.HandshakeTimeout = min(p.HandshakeTimeout, patience)
+		return stream.Client(ctx, nc, p)
 	})
-	switch {
-	case err == nil:
-		return c, nil
-	case ctx.Err() != nil:
+	if err != nil && ctx.Err() != nil {
 		return nil, ctx.Err()
-	case limited.Err() != nil:
-		return nil, fmt.Errorf("%w: no answer within %v (%w)", stream.ErrNotStream, patience, err)
 	}
-	return nil, err
+	return c, err
 }
 
 // subflow makes nc the first subflow of a connection of ours.
-func (x *dial) subflow(ctx context.Context, nc net.Conn, r route, shake func(net.Conn, stream.Params) (*driver.Conn, error)) (*Conn, error) {
+func (x *dial) subflow(nc net.Conn, r route, shake func(net.Conn, stream.Params) (*driver.Conn, error)) (*Conn, error) {
 	m, err := x.h.newMember()
 	if err == nil {
 		err = m.draw()

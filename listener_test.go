@@ -10,11 +10,13 @@ import (
 	"runtime"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/mptcp-go/mptcp/extapi"
+	"github.com/mptcp-go/mptcp/internal/simnet"
 )
 
 // preface is a whole question of the stream carrier.
@@ -91,7 +93,7 @@ func TestThousandSilentPeersAreReaped(t *testing.T) {
 	}
 	require.Eventually(t, func() bool { return runtime.NumGoroutine()-before < 200 }, 5*time.Second, 5*time.Millisecond,
 		"no goroutine for each silent peer, but while it is being turned away")
-	client := dialTo(t, Dialer{Config: streamOnly}, l.Addr().String())
+	client := dialTo(t, Dialer{Config: Config{Mode: ModeStream, RequireMultipath: true}}, l.Addr().String())
 	server := accept(t, l)
 	for !server.Multipath() { // those that had to make room
 		server = accept(t, l)
@@ -101,6 +103,24 @@ func TestThousandSilentPeersAreReaped(t *testing.T) {
 	require.NoError(t, l.Close())
 	require.Less(t, time.Since(begin), 2*time.Second)
 	exchange(t, client, server)
+}
+
+func TestSilentPeerThatMakesRoomIsHandedOutAtOnce(t *testing.T) {
+	lc := ListenConfig{Config: Config{PrefaceTimeout: time.Minute}, Backlog: 2}
+	inWorld(t, simnet.LinkConfig{}, lc, func(t *testing.T, w *world) {
+		begin := time.Now()
+		first := w.stranger(t)
+		for range lc.Backlog {
+			synctest.Wait()
+			defer w.stranger(t).Close()
+		}
+		c, err := w.listener.Accept()
+		require.NoError(t, err)
+		require.Equal(t, first.LocalAddr().String(), c.RemoteAddr().String())
+		require.Zero(t, time.Since(begin))
+		require.NoError(t, c.Close())
+		require.NoError(t, first.Close())
+	})
 }
 
 func TestClosedBeforeItsFirstByteIsNotReturned(t *testing.T) {
@@ -138,7 +158,7 @@ func TestLatePrefaceResets(t *testing.T) {
 	require.ErrorIs(t, err, syscall.ECONNRESET)
 }
 
-// sleepy is a connection in a process that gets no processor for a while: it looks at the socket when the first deadline has passed.
+// sleepy is a connection in a process that gets no processor for a while: until wake, or else until the first deadline has passed.
 type sleepy struct {
 	net.Conn
 	wake time.Time

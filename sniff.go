@@ -101,20 +101,16 @@ func (l *Listener) greet(nc net.Conn, g *guest) (*Conn, error) {
 	return l.acceptPlain(p.after(o.Conn()), g)
 }
 
-// sniff waits for the first bytes in two halves. A deadline that has passed wins over bytes that are there: a process that did
-// not run meanwhile, for want of a processor, sees only in the second half what came in the first.
+// sniff waits for the first bytes.
 func (l *Listener) sniff(nc net.Conn, g *guest) (*stream.Opening, error) {
 	wait := l.patience()
 	if l.s.RequireMultipath {
 		// Nobody waits to be handed out as plain TCP. Who is silent has lost its first segment, or has no processor.
 		wait = l.s.HandshakeTimeout
 	}
-	p := stream.SniffParams{First: (wait + 1) / 2, Handshake: l.s.HandshakeTimeout, Secret: len(l.s.Secret) > 0}
-	o, err := stream.Sniff(nc, p)
-	if err != nil || !o.Silent() || l.lobby.rushed(g) {
-		return o, err
-	}
-	return stream.Sniff(nc, p)
+	return stream.Sniff(nc, stream.SniffParams{
+		First: wait, Handshake: l.s.HandshakeTimeout, Secret: len(l.s.Secret) > 0, Over: func() bool { return l.lobby.rushed(g) },
+	})
 }
 
 // patience is how long to wait for a first byte.
@@ -139,9 +135,10 @@ func isKernelMPTCP(nc net.Conn) bool {
 // greetKernel waits for the first byte of a kernel connection, without looking at it: discovery opens such
 // connections and closes them unused.
 func (l *Listener) greetKernel(nc net.Conn, g *guest) (*Conn, error) {
-	_ = nc.SetReadDeadline(time.Now().Add(l.patience())) // a *net.TCPConn has deadlines
+	r := &driver.PatientReader{Conn: nc, Over: func() bool { return l.lobby.rushed(g) }}
+	r.Wait(l.patience())
 	b := make([]byte, firstRead)
-	n, err := nc.Read(b)
+	n, err := r.Read(b)
 	_ = nc.SetReadDeadline(time.Time{})
 	p := newPlain(nc, extapi.FallbackPeer)
 	switch {

@@ -85,8 +85,8 @@ func (c *Conn) nextDeadline(now time.Duration) time.Duration {
 		if f.hold != 0 {
 			sooner(f.hold)
 		}
-		if f.until != 0 {
-			sooner(f.until)
+		if f.until.at != 0 {
+			sooner(f.until.at)
 		}
 		if f.collect != 0 {
 			sooner(f.collect)
@@ -130,7 +130,7 @@ func (c *Conn) fireFlows(now time.Duration) {
 			f.hold = 0
 		}
 		switch {
-		case f.until == 0 || f.until > now:
+		case !f.until.passed(now):
 		case f.broken != nil:
 			c.lose(now, f, f.broken)
 		case f.intake != nil:

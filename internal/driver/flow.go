@@ -32,8 +32,8 @@ type flow struct {
 	collect  time.Duration // until when what is queued waits for more (collect.go); 0: it does not
 	prologue []byte
 	intake   Intake
-	broken   error         // writing failed
-	until    time.Duration // when intake must be done, or reading after broken; 0: no limit
+	broken   error // writing failed
+	until    limit // for intake to be done, or for reading after broken
 	buf      readBuffers
 	pace     pace
 }
@@ -60,7 +60,7 @@ func (c *Conn) feed(now time.Duration, f *flow, b []byte) error {
 		if !done {
 			return nil
 		}
-		f.intake, f.until = nil, 0
+		f.intake, f.until = nil, limit{}
 	}
 	if len(b) == 0 || f.gone {
 		return nil

@@ -361,7 +361,8 @@ func (c *Conn) writeFailed(now time.Duration, f *flow, err error) {
 		c.lose(now, f, err)
 		return
 	}
-	f.broken, f.until = err, now+lastRead
+	f.broken = err
+	f.until.set(now, lastRead)
 	if f.own {
 		_ = f.net.SetReadDeadline(time.Now().Add(lastRead))
 	}

@@ -194,7 +194,7 @@ func (c *Conn) Attach(s Subflow) (engine.PathID, error) {
 		f.hold = now + s.Hold
 	}
 	if s.Intake != nil && s.Timeout > 0 {
-		f.until = now + s.Timeout
+		f.until.set(now, s.Timeout)
 	}
 	if !c.life.ended && c.joins.take(s.Params.Attempt) {
 		f.id = c.eng.AddFlow(now, s.Flow, s.Params)

@@ -27,6 +27,7 @@ type SniffParams struct {
 	First     time.Duration // for the first byte; <0: not at all (the server speaks first)
 	Handshake time.Duration // in all, once a preface has begun; 0: for ever
 	Secret    bool          // only this carrier will do: what is no preface is an error
+	Over      func() bool   // somebody has ended the wait (driver.PatientReader)
 }
 
 // Opening is what the first bytes of a fresh connection say.
@@ -100,13 +101,14 @@ func (o *Opening) sniff(p SniffParams) error {
 	if p.Secret && p.Handshake > 0 {
 		first = p.Handshake
 	}
-	setReadDeadline(o.nc, max(first, 0))
+	r := &driver.PatientReader{Conn: o.nc, Over: p.Over}
+	r.Wait(first)
 	buf := make([]byte, 512)
 	for {
-		n, err := o.nc.Read(buf)
+		n, err := r.Read(buf)
 		if n > 0 {
 			if o.none && p.Handshake > 0 {
-				setReadDeadline(o.nc, p.Handshake)
+				r.Wait(p.Handshake)
 			}
 			o.none = false
 			if done, err := o.feed(buf[:n]); done || err != nil {
@@ -149,11 +151,6 @@ func (o *Opening) feed(b []byte) (done bool, err error) {
 	}
 	o.rest = append([]byte(nil), b[n:]...)
 	return true, nil
-}
-
-// setReadDeadline bounds reading; 0 lifts the bound.
-func setReadDeadline(nc net.Conn, d time.Duration) {
-	_ = nc.SetReadDeadline(driver.Deadline(d))
 }
 
 // smallEarly is early data that the application is likely to answer at once: our answer to the
@@ -246,10 +243,5 @@ func (o *Opening) handshake(ctx context.Context, r *engine.JoinResponder, timeou
 		o.refuse(err)
 		return nil, err
 	}
-	return within(ctx, o.nc, timeout, func() ([]byte, error) {
-		if _, err := o.nc.Write(h.Output()); err != nil {
-			return nil, err
-		}
-		return readHandshake(o.nc, o.rest, h.Feed)
-	})
+	return ask(ctx, o.nc, timeout, h.Output(), o.rest, h.Feed)
 }

@@ -25,12 +25,7 @@ func Client(ctx context.Context, nc net.Conn, p Params) (*driver.Conn, error) {
 		return nil, err
 	}
 	h := NewClientHandshake(p.hello(nonce))
-	rest, err := within(ctx, nc, p.HandshakeTimeout, func() ([]byte, error) {
-		if _, err := nc.Write(h.Output()); err != nil {
-			return nil, err
-		}
-		return readHandshake(nc, nil, h.Feed)
-	})
+	rest, err := ask(ctx, nc, p.HandshakeTimeout, h.Output(), nil, h.Feed)
 	if err != nil {
 		return nil, notStream(err)
 	}
@@ -91,32 +86,9 @@ func (i *earlyIntake) Feed(now time.Duration, e *engine.Conn, b []byte) (int, bo
 	return n, true, nil
 }
 
-// readHandshake reads until feed is done and returns what was read beyond that. begun are bytes that were
-// read before.
-func readHandshake(nc net.Conn, begun []byte, feed func([]byte) (int, bool, error)) (rest []byte, err error) {
-	buf := make([]byte, 512)
-	for b := begun; ; {
-		n, done, err := feed(b)
-		if err != nil {
-			return nil, err
-		}
-		if done {
-			return append([]byte(nil), b[n:]...), nil
-		}
-		m, err := nc.Read(buf)
-		if m == 0 && err == io.EOF {
-			err = io.ErrUnexpectedEOF
-		}
-		if m == 0 && err != nil {
-			return nil, err
-		}
-		b = buf[:m]
-	}
-}
-
-// within runs a handshake, bounded by ctx and timeout. After an error nc is closed, else it has no
-// deadline.
-func within(ctx context.Context, nc net.Conn, timeout time.Duration, f func() ([]byte, error)) ([]byte, error) {
+// ask writes a message of a handshake and reads the answer (readHandshake). timeout, from the end of the message on, and ctx
+// bound it. After an error nc is closed, else it has no deadline.
+func ask(ctx context.Context, nc net.Conn, timeout time.Duration, message, begun []byte, feed func([]byte) (int, bool, error)) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
 		nc.Close()
 		return nil, context.Cause(ctx)
@@ -127,7 +99,18 @@ func within(ctx context.Context, nc net.Conn, timeout time.Duration, f func() ([
 		defer close(stopped)
 		_ = nc.SetDeadline(time.Unix(1, 0))
 	})
-	rest, err := f()
+	var rest []byte
+	r := &driver.PatientReader{Conn: nc, Over: func() bool { return ctx.Err() != nil }}
+	_, err := nc.Write(message)
+	if err == nil {
+		r.Wait(timeout)
+		err = context.Cause(ctx) // the deadline that ends the wait may have come before ours
+	}
+	if err == nil {
+		if rest, err = readHandshake(r, begun, feed); errors.Is(err, os.ErrDeadlineExceeded) {
+			err = fmt.Errorf("%w within %v: %w", errSilent, timeout, err)
+		}
+	}
 	if !stop() {
 		<-stopped
 		if errors.Is(err, os.ErrDeadlineExceeded) {
@@ -142,14 +125,41 @@ func within(ctx context.Context, nc net.Conn, timeout time.Duration, f func() ([
 	return rest, nil
 }
 
+// readHandshake reads until feed is done and returns what was read beyond that. begun are bytes that were
+// read before.
+func readHandshake(r io.Reader, begun []byte, feed func([]byte) (int, bool, error)) (rest []byte, err error) {
+	buf := make([]byte, 512)
+	for b := begun; ; {
+		n, done, err := feed(b)
+		if err != nil {
+			return nil, err
+		}
+		if done {
+			return append([]byte(nil), b[n:]...), nil
+		}
+		m, err := r.Read(buf)
+		if m == 0 && err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+		if m == 0 && err != nil {
+			return nil, err
+		}
+		b = buf[:m]
+	}
+}
+
+// errSilent is that the peer had the whole time for its answer.
+var errSilent = errors.New("no answer")
+
 // notStream makes the errors of a peer that does not answer ErrNotStream: it closed, reset or kept
-// silent. Errors that say more, and the end of the caller's patience, stay what they are.
+// silent. Errors that say more, the end of the caller's patience, and that the question did not leave, stay what they are.
 func notStream(err error) error {
 	var proto *engine.ProtocolError
 	var reset *engine.ResetError
 	switch {
 	case errors.Is(err, ErrNotStream), errors.Is(err, ErrSecret), errors.Is(err, ErrVersion),
-		errors.As(err, &proto), errors.As(err, &reset), errors.Is(err, context.Canceled):
+		errors.As(err, &proto), errors.As(err, &reset), errors.Is(err, context.Canceled),
+		errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, errSilent):
 		return err
 	}
 	return fmt.Errorf("%w: %w", ErrNotStream, err)

@@ -38,12 +38,7 @@ func join(ctx context.Context, nc net.Conn, c *driver.Conn, r engine.JoinRequest
 	}
 	j := engine.NewJoinInitiator(keys, uint32(nonce), r.LocalID, r.Backup)
 	h := NewJoinClientHandshake(preface, j)
-	rest, err := within(ctx, nc, 0, func() ([]byte, error) {
-		if _, err := nc.Write(h.Output()); err != nil {
-			return nil, err
-		}
-		return readHandshake(nc, nil, h.Feed)
-	})
+	rest, err := ask(ctx, nc, 0, h.Output(), nil, h.Feed)
 	if err != nil {
 		return driver.Subflow{}, refused(err)
 	}
