@@ -149,7 +149,9 @@ func (c *Conn) Writable() bool {
 }
 
 // sendRoom is how many bytes Write takes now.
-func (c *Conn) sendRoom() int64 { return c.snd.room(int64(c.peer.edge-c.snd.nxt) <= 0 && c.snd.unacked() == 0) }
+func (c *Conn) sendRoom() int64 {
+	return c.snd.room(int64(c.peer.edge-c.snd.nxt) <= 0 && c.snd.unacked() == 0)
+}
 
 // Drained says whether the peer has DATA_ACKed everything written, the DATA_FIN included when there is one; after a
 // fallback, whether its TCP has acknowledged all that, with the FIN in the DATA_FIN's place.
