@@ -62,7 +62,7 @@ func TestNamespaceWireShortConnections(t *testing.T) {
 						var u usage
 						l.eventually(5*time.Second, "nothing is left", func() bool {
 							u = p.ask("usage").Usage
-							return u.Sockets == 0 && u.Chunks == 0 && u.Goroutines <= 2 && u.Heap < 8*mib
+							return u.Sockets == 0 && u.Chunks == 0 && u.Goroutines <= 2 && u.Heap < 4*mib
 						})
 						t.Logf("left of ours after its end: %d KiB", u.Heap>>10)
 					}
