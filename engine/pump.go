@@ -224,7 +224,7 @@ func (c *Conn) place(now time.Duration, seg *segment, fresh int64) bool {
 		return true
 	}
 	n := min(fresh, v.Paths[i].Room)
-	if n < min(d.flows[i].worth(), fresh) && d.flows[i].busy() {
+	if n < min(d.flows[i].worth(), fresh) && (v.Paths[i].InFlight > 0 || d.flows[i].stats.Unsent > 0) {
 		v.Paths[i].Room = 0 // too little for a mapping: wait until more drains
 		return true
 	}
@@ -238,8 +238,14 @@ func (c *Conn) place(now time.Duration, seg *segment, fresh int64) bool {
 	return true
 }
 
-// worth is the smallest mapping that s takes while it is busy and more waits.
-func (s *subflow) worth() int64 { return max(sillyRoom, int64(s.stats.Worth)) }
+// worth is the smallest mapping that s takes while anything is under way there and more waits: from as much room on its
+// carrier calls HandleRoom.
+func (s *subflow) worth() int64 {
+	if s.stats.Worth > 0 {
+		return int64(s.stats.Worth)
+	}
+	return sillyRoom
+}
 
 func pathIndex(v *scheduler.View, id PathID) int {
 	for i := range v.Paths {

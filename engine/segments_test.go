@@ -59,3 +59,26 @@ func TestSchedulersMayGiveLittle(t *testing.T) {
 	s.write(strings.Repeat("x", 5000))
 	require.Equal(t, []string{"data 0+2000", "data 2000+2000", "data 4000+1000"}, f.log)
 }
+
+// What a small mapping costs its carrier knows: where segments are small, the room for one is worth it.
+func TestSmallSegmentsAreWorthAMapping(t *testing.T) {
+	s, f := single(t, false)
+	f.stats.Segment, f.stats.Worth, f.room = 472, 472, 1000
+	s.write(strings.Repeat("x", 5000))
+	s.c.HandleRoom(s.now, f.id)
+	require.Equal(t, []string{"data 0+944", "data 944+944"}, f.log)
+}
+
+// A path on which nothing is under way takes what there is room for: no more room would come. What it has delivered and is not
+// DATA_ACKed waits for another path.
+func TestIdlePathTakesWhatThereIsRoomFor(t *testing.T) {
+	s, f := single(t, false)
+	f.stats.InFlight, f.stats.Segment, f.stats.Worth, f.room = 0, 1420, 8000, 3000
+	s.write(strings.Repeat("x", 20_000))
+	s.c.HandleRoom(s.now, f.id)
+	require.Equal(t, []string{"data 0+2840", "data 2840+2840"}, f.log)
+	f.clear()
+	f.stats.InFlight = 1420
+	s.c.HandleRoom(s.now, f.id)
+	require.Empty(t, f.log, "more room will come")
+}

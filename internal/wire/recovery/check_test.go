@@ -88,6 +88,8 @@ func (s *Sender) broken() string {
 		return "no timeout"
 	case s.prr.credit < 0:
 		return "negative credit"
+	case s.board.lost > 0 && s.InFlight() == 0 && s.budget() <= 0:
+		return "nothing is in flight, so that no ACK will come, and nothing may leave"
 	}
 	if at, ok := s.Next(); s.board.una < s.board.nxt && (!ok || at <= 0) {
 		return "data is outstanding and no timer runs"

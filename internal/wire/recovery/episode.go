@@ -43,6 +43,7 @@ func (s *Sender) congested(now time.Duration, f *finding, inFlight, flight int64
 	if f.guilty > 0 && e.phase == fastRecovery && !s.prr.active {
 		s.prr.enter(flight)
 	}
+	s.prr.late(s.InFlight(), s.Window(), s.mss)
 	return entered
 }
 

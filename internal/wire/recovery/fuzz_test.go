@@ -16,6 +16,8 @@ func FuzzAcks(f *testing.F) {
 	f.Add(true, true, []byte{0x10, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9})
 	f.Add(false, true, []byte("duplicates, duplicates, duplicates, and then a partial one"))
 	f.Add(true, false, []byte{0x83, 0xff, 0xff, 0, 0, 0, 1, 0, 2, 0, 4, 0, 6, 0xf0, 0xf1, 0xf2, 0x42, 9, 9, 9, 9})
+	f.Add(false, true, []byte(",0%000000000000000000001000010E\xc50\xf9\xe91000010\xe1\x8c0\xe5\xf5%00000000000000000000Z000\"0\x8701X%00000000000000000000\xf6"))
+	f.Add(true, false, []byte("100\xa4\x0000%7000X00000000000000000T00C0000X0A00000200000000000$010000100100$0$00000000\x040X00000700C0000000000x000001x0$\xf6$00\xab00000000000001x0$\xd1$000000\xda0000000001\x850100100\xfd0000000001A000\xbd\xfb0000"))
 	f.Fuzz(func(t *testing.T, sack, reno bool, data []byte) {
 		var ctl congestion.Controller = &fixed{window: 20_000}
 		if reno {
@@ -85,7 +87,10 @@ func (p *peer) act() {
 		if at, ok := p.s.Next(); ok {
 			p.now = max(p.now, min(at, p.now+time.Minute))
 		}
-		switch p.s.OnTimer(p.now) {
+		had := p.s.Sacked()
+		e := p.s.OnTimer(p.now)
+		p.wild += had - p.s.Sacked() // what the peer has taken back flies again as well, should the timeout turn out to be spurious
+		switch e {
 		case Probe:
 			if r, ok := p.s.Probe(); ok {
 				p.s.OnSend(p.now, r.From, r.To, op&8 != 0)

@@ -53,8 +53,9 @@ func (p *prr) force(mss int64) {
 	}
 }
 
-// late is for losses that the reordering timer finds, between ACKs: what left the network by that may
-// be put back by a segment.
+// late is for losses that are found without a delivery, which onAck would go by: by the reordering timer, by an ACK
+// that delivers nothing, or by the link. What left the network by that may be put back by a segment; with nothing else
+// in flight no ACK would come that lets it out.
 func (p *prr) late(inFlight, target, mss int64) {
 	p.force(mss)
 	if p.active && inFlight+mss <= target {

@@ -86,3 +86,41 @@ func TestRFC6937Sums(t *testing.T) {
 	p.onAck(1, 99, 1, 10, false)
 	require.EqualValues(t, 10, p.credit, "the first retransmission is not held back")
 }
+
+// A loss that an ACK reveals which delivers nothing, like the peer's data here, before the reordering timer does: what left the network
+// by that may be put back by its retransmission, as if the timer had found it.
+func TestRFC6937LossWithoutDelivery(t *testing.T) {
+	for _, flying := range []int{0, 1} {
+		x := newScript(t, 10).send(0, 2).at(50).send(2, 2+flying).at(100)
+		x.ack(0, 1, 2)
+		x.lost()
+		require.True(t, x.at(125).acks(Ack{Off: off(0)}).Entered, "the timer is a millisecond later")
+		x.lost(0, 1)
+		require.EqualValues(t, flying*simMSS, x.s.InFlight())
+		require.EqualValues(t, simMSS, x.s.Allowance(x.now))
+	}
+}
+
+// While nothing is in flight no ACK comes that the sums could go by, and the timeout would have to repair what is lost: here what the
+// link has refused, before or after the window began to shrink for a congestion mark.
+func TestRFC6937NothingInFlight(t *testing.T) {
+	mark := func(x *script, n int) {
+		x.acks(Ack{Off: off(n), ECE: true})
+		require.True(t, x.s.prr.active)
+	}
+	x := newScript(t, 2).send(0, 2).at(100)
+	mark(x, 0)
+	require.Zero(t, x.s.Allowance(x.now))
+	x.s.Refused(x.now, segments(0, 2)[0])
+	x.lost(0, 2)
+	require.EqualValues(t, simMSS, x.s.Allowance(x.now))
+
+	x = noProbe(newScript(t, 10).send(0, 1))
+	x.timer(300, RTO)
+	x.send(0, 2)
+	x.s.Refused(x.now, segments(1, 2)[0])
+	x.at(400).ack(1)
+	mark(x, 1)
+	x.lost(1, 2)
+	require.EqualValues(t, simMSS, x.s.Allowance(x.now))
+}

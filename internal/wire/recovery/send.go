@@ -192,6 +192,9 @@ func (s *Sender) budget() int64 {
 		n = s.frto.grant
 	case s.prr.active:
 		n = s.prr.credit
+		if s.InFlight() == 0 { // no ACK will come that could raise it
+			n = max(n, s.mss)
+		}
 	}
 	if s.episode.must {
 		n = max(n, s.mss)

@@ -118,7 +118,6 @@ func (s *Sender) settle(now time.Duration) bool {
 	s.detect(now, &f)
 	if f.bytes > 0 {
 		s.congested(now, &f, inFlight, flight)
-		s.prr.late(s.InFlight(), s.Window(), s.mss)
 	}
 	s.rearm()
 	return f.bytes > 0
