@@ -159,7 +159,8 @@ type Flow interface {
 	// Inherit makes a flow of this one's four-tuple for a new connection, as Connect does, and closes this one.
 	Inherit(ifIndex int, h Handler) (Flow, error)
 
-	// Close forgets the flow. A handler's call that is under way on another goroutine may still finish.
+	// Close forgets the flow, unless another one has inherited from it. A handler's call that is under way on another goroutine
+	// may still finish.
 	Close()
 }
 

@@ -253,9 +253,7 @@ func (p *port) bury() {
 	}
 	p.stop()
 	p.s.forget(p)
-	if p.heir == nil {
-		p.lf.Close()
-	}
+	p.lf.Close()
 }
 
 // The driver's side.

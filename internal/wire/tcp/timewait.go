@@ -62,8 +62,7 @@ func (r *Remains) take(now time.Duration, s *packet.Segment, n *extapi.TCPEventC
 	h.parse(s.Options, s.Flags.Has(packet.SYN))
 	switch {
 	case s.Flags.Has(packet.RST):
-		n.InRSTs++ // it would cut TIME-WAIT short, which an old duplicate can provoke (RFC 1337)
-		return false
+		return false // it would cut TIME-WAIT short, which an old duplicate can provoke (RFC 1337)
 	case s.Flags.Has(packet.SYN):
 		n.InSYNs++
 		return r.challenge(now, n)
@@ -90,7 +89,7 @@ func (r *Remains) take(now time.Duration, s *packet.Segment, n *extapi.TCPEventC
 	return r.answers.Take(now)
 }
 
-// challenge is Conn's.
+// challenge answers what may be forged, as Conn.challenge does.
 func (r *Remains) challenge(now time.Duration, n *extapi.TCPEventCounters) bool {
 	ok := r.answers.Take(now)
 	if ok {

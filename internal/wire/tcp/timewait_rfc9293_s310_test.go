@@ -41,28 +41,30 @@ func (s *script) toRemains(r *Remains, line string, n *extapi.TCPCounters) {
 // Acknowledge it, and restart the 2 MSL timeout." Everything else is old, or forged. What is left of the connection does so as the
 // connection itself would.
 func TestTimeWaitAnswers(t *testing.T) {
+	type counts = extapi.TCPEventCounters
 	for _, c := range []struct {
 		segment  string
 		answered bool
 		restarts bool
+		counts   counts
 		why      string
 	}{
-		{"FA seq=11 ack=2 ts=1001,0", true, true, "the FIN once more"},
-		{"FA seq=1 len=10 ack=2 ts=1001,0", true, true, "and with it what it followed"},
-		{"FA seq=11 ack=2 ts=900,0", true, true, "an old one"},
-		{"A seq=12 ack=2 ts=1002,0", false, false, "nothing is to be said"},
-		{"A seq=12 ack=1 ts=1002,0", false, false, "likewise: an old ACK"},
-		{"A seq=11 ack=2 ts=1002,0", true, false, "a keep-alive"},
-		{"A seq=1 len=10 ack=1 ts=1001,0", true, false, "data once more"},
-		{"A seq=12 len=10 ack=2 ts=1001,0", true, false, "data behind the FIN"},
-		{"A seq=900000 ack=2 ts=1002,0", true, false, "from elsewhere"},
-		{"A seq=12 ack=2 ts=900,0", true, false, "an old duplicate (PAWS)"},
-		{"A seq=12 ack=3 ts=1002,0", true, false, "an ACK of what was never sent (RFC 5961 section 5.2)"},
-		{"S seq=500 ts=900,0", true, false, "an old SYN (RFC 5961 section 4.2)"},
-		{"SA seq=0 ack=1 ts=1000,0", true, false, "the SYN/ACK once more"},
-		{"FA seq=11 ack=2", false, false, "no timestamp (RFC 7323 section 3.2)"},
-		{"R seq=12", false, false, "RFC 1337"},
-		{"R seq=500 ts=1002,0", false, false, "likewise"},
+		{"FA seq=11 ack=2 ts=1001,0", true, true, counts{}, "the FIN once more"},
+		{"FA seq=1 len=10 ack=2 ts=1001,0", true, true, counts{DupSegsIn: 1}, "and with it what it followed"},
+		{"FA seq=11 ack=2 ts=900,0", true, true, counts{PAWSDrops: 1}, "an old one"},
+		{"A seq=12 ack=2 ts=1002,0", false, false, counts{}, "nothing is to be said"},
+		{"A seq=12 ack=1 ts=1002,0", false, false, counts{}, "likewise: an old ACK"},
+		{"A seq=11 ack=2 ts=1002,0", true, false, counts{}, "a keep-alive"},
+		{"A seq=1 len=10 ack=1 ts=1001,0", true, false, counts{DupSegsIn: 1}, "data once more"},
+		{"A seq=12 len=10 ack=2 ts=1001,0", true, false, counts{BeyondWindow: 1}, "data behind the FIN"},
+		{"A seq=900000 ack=2 ts=1002,0", true, false, counts{}, "from elsewhere"},
+		{"A seq=12 ack=2 ts=900,0", true, false, counts{PAWSDrops: 1}, "an old duplicate"},
+		{"A seq=12 ack=3 ts=1002,0", true, false, counts{InAckErrs: 1, ChallengeAcks: 1}, "an ACK of what was never sent (RFC 5961 section 5.2)"},
+		{"S seq=500 ts=900,0", true, false, counts{InSYNs: 1, ChallengeAcks: 1}, "an old SYN (RFC 5961 section 4.2)"},
+		{"SA seq=0 ack=1 ts=1000,0", true, false, counts{InSYNs: 1, ChallengeAcks: 1}, "the SYN/ACK once more"},
+		{"FA seq=11 ack=2", false, false, counts{InNoTS: 1}, "no timestamp (RFC 7323 section 3.2)"},
+		{"R seq=12", false, false, counts{}, "RFC 1337"},
+		{"R seq=500 ts=1002,0", false, false, counts{}, "likewise"},
 	} {
 		s := atRest(t, "mss=1460 ws=3 ts=1000,0")
 		s.after(30 * time.Second)
@@ -79,7 +81,7 @@ func TestTimeWaitAnswers(t *testing.T) {
 
 		twin := atRest(t, "mss=1460 ws=3 ts=1000,0")
 		twin.after(30 * time.Second)
-		before := *twin.c.event()
+		require.Zero(t, *twin.c.event())
 		twin.peer(c.segment)
 		require.Len(t, twin.outs, len(alone), c.why)
 		for i := range alone {
@@ -90,8 +92,8 @@ func TestTimeWaitAnswers(t *testing.T) {
 		at, ok := twin.c.Next()
 		require.True(t, ok)
 		require.Equal(t, r.Until(), at)
-		require.Zero(t, before.InSYNs+before.PAWSDrops)
-		require.Equal(t, n.TCPEventCounters, *twin.c.event(), c.why)
+		require.Equal(t, c.counts, n.TCPEventCounters, c.why)
+		require.Equal(t, c.counts, *twin.c.event(), c.why)
 	}
 }
 
@@ -111,6 +113,26 @@ func TestTimeWaitAnswersByALimit(t *testing.T) {
 		s.want("A seq=2 ack=12", "and come again with time")
 		require.EqualValues(t, 11, n.SegsOut)
 		require.EqualValues(t, 1001, n.SegsIn)
+	}
+}
+
+// What comes in order moves TS.Recent (RFC 7323 section 4.3), from which a new connection is told (RFC 6191).
+func TestTimeWaitEchoesTheNewestTimestamp(t *testing.T) {
+	const empty, fin = "A seq=12 ack=2 ts=1050,0", "FA seq=11 ack=2 ts=1060,0"
+	s, twin := atRest(t, "mss=1460 ts=1000,0"), atRest(t, "mss=1460 ts=1000,0")
+	r := s.c.Remains(s.now)
+	var n extapi.TCPCounters
+	s.toRemains(r, empty, &n)
+	s.toRemains(r, fin, &n)
+	twin.peer(empty)
+	twin.peer(fin)
+	for _, s := range []*script{s, twin} {
+		s.want("A seq=2 ack=12 ts=10,1050", "the FIN is an old segment")
+		s.quiet("and the other has nothing to say")
+	}
+	for syn, ok := range map[string]bool{"S seq=5000 ts=1049,0": false, "S seq=5000 ts=1051,0": true} {
+		seg := s.build(syn)
+		require.Equal(t, ok, r.Reusable(&seg), syn)
 	}
 }
 
