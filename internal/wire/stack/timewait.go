@@ -121,7 +121,7 @@ func (w *wait) take(now time.Duration, s, out *packet.Segment) (over, answers bo
 	if w.place == nil {
 		return true, false
 	}
-	if w.listener != nil && w.tcp.Reusable(s) {
+	if w.listener != nil && s.Flags.Has(packet.SYN) && w.tcp.Reusable(s, tcp.ISN(now, &w.s.secret, s.Dst, s.Src)) {
 		all.remove(w)
 		w.lf.Close()
 		return true, false

@@ -76,14 +76,16 @@ func (r *Remains) take(now time.Duration, s *packet.Segment, n *extapi.TCPEventC
 	case len(s.Payload) > 0:
 		n.BeyondWindow++
 	case s.Seq != r.ack || s.Flags.Has(packet.FIN):
-	case s.Flags.Has(packet.ACK) && int32(s.Ack-r.seq) > 0:
+	case !s.Flags.Has(packet.ACK):
+		return false
+	case int32(s.Ack-r.seq) > 0:
 		n.InAckErrs++ // of what was never sent
 		return r.challenge(now, n)
 	default:
 		r.ts.update(now, h.tsVal, 0)
 		return false
 	}
-	if s.Flags.Has(packet.FIN) {
+	if s.Flags.Has(packet.FIN) && s.Seq+uint32(s.SeqLen()) == r.ack { // another one is forged
 		r.until = now + r.lasts // "Restart the 2 MSL time-wait timeout"
 	}
 	return r.answers.Take(now)
@@ -110,9 +112,10 @@ func (r *Remains) Renewable(now time.Duration) bool {
 }
 
 // Reusable says whether a SYN may begin a new connection: its timestamp is newer than the last one seen, or, where there are
-// none, its sequence number lies beyond the last one (RFC 6191 section 2, RFC 9293 section 3.6.1). The owner forgets it
-// then, and treats the SYN as if it had never been.
-func (r *Remains) Reusable(syn *packet.Segment) bool {
+// none, its sequence number lies beyond the last one (RFC 6191 section 2), and so does isn, which this side would begin with:
+// "larger than the largest sequence number it used on the previous connection incarnation" (RFC 9293 section 3.6.1). The owner
+// forgets it then, and treats the SYN as if it had never been.
+func (r *Remains) Reusable(syn *packet.Segment, isn uint32) bool {
 	if syn.Flags&(packet.SYN|packet.ACK|packet.RST|packet.FIN) != packet.SYN {
 		return false
 	}
@@ -126,5 +129,5 @@ func (r *Remains) Reusable(syn *packet.Segment) bool {
 			return false
 		}
 	}
-	return int32(syn.Seq-r.ack) > 0
+	return int32(syn.Seq-r.ack) > 0 && int32(isn-r.seq) > 0
 }

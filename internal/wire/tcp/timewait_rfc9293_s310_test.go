@@ -52,6 +52,9 @@ func TestTimeWaitAnswers(t *testing.T) {
 		{"FA seq=11 ack=2 ts=1001,0", true, true, counts{}, "the FIN once more"},
 		{"FA seq=1 len=10 ack=2 ts=1001,0", true, true, counts{DupSegsIn: 1}, "and with it what it followed"},
 		{"FA seq=11 ack=2 ts=900,0", true, true, counts{PAWSDrops: 1}, "an old one"},
+		{"FA seq=900000 ack=2 ts=1002,0", true, false, counts{}, "one that ends elsewhere, as a forged one does"},
+		{"FA seq=12 ack=2 ts=1002,0", true, false, counts{}, "likewise"},
+		{"P seq=12 ts=1002,0", false, false, counts{}, "no ACK: dropped"},
 		{"A seq=12 ack=2 ts=1002,0", false, false, counts{}, "nothing is to be said"},
 		{"A seq=12 ack=1 ts=1002,0", false, false, counts{}, "likewise: an old ACK"},
 		{"A seq=11 ack=2 ts=1002,0", true, false, counts{}, "a keep-alive"},
@@ -118,21 +121,21 @@ func TestTimeWaitAnswersByALimit(t *testing.T) {
 
 // What comes in order moves TS.Recent (RFC 7323 section 4.3), from which a new connection is told (RFC 6191).
 func TestTimeWaitEchoesTheNewestTimestamp(t *testing.T) {
-	const empty, fin = "A seq=12 ack=2 ts=1050,0", "FA seq=11 ack=2 ts=1060,0"
+	const empty, fin, bare = "A seq=12 ack=2 ts=1050,0", "FA seq=11 ack=2 ts=1060,0", "P seq=12 ts=9000,0"
 	s, twin := atRest(t, "mss=1460 ts=1000,0"), atRest(t, "mss=1460 ts=1000,0")
 	r := s.c.Remains(s.now)
 	var n extapi.TCPCounters
-	s.toRemains(r, empty, &n)
-	s.toRemains(r, fin, &n)
-	twin.peer(empty)
-	twin.peer(fin)
+	for _, segment := range []string{empty, bare, fin} {
+		s.toRemains(r, segment, &n)
+		twin.peer(segment)
+	}
 	for _, s := range []*script{s, twin} {
-		s.want("A seq=2 ack=12 ts=10,1050", "the FIN is an old segment")
-		s.quiet("and the other has nothing to say")
+		s.want("A seq=2 ack=12 ts=10,1050", "the FIN is an old segment, and one without ACK says nothing")
+		s.quiet("and the others have nothing to answer")
 	}
 	for syn, ok := range map[string]bool{"S seq=5000 ts=1049,0": false, "S seq=5000 ts=1051,0": true} {
 		seg := s.build(syn)
-		require.Equal(t, ok, r.Reusable(&seg), syn)
+		require.Equal(t, ok, r.Reusable(&seg, r.seq), syn)
 	}
 }
 
