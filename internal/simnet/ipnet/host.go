@@ -372,6 +372,15 @@ func (f *flow) Acked(uint32) {}
 // Lost implements link.Flow.
 func (f *flow) Lost(uint32, bool) {}
 
+// Listener implements link.Flow.
+func (f *flow) Listener() link.Handler {
+	defer f.host.net.enter()()
+	if l := f.host.listenerAt(f.local); l != nil {
+		return l.handler
+	}
+	return nil
+}
+
 // Inherit implements link.Flow.
 func (f *flow) Inherit(ifIndex int, h link.Handler) (link.Flow, error) {
 	defer f.host.net.enter()()

@@ -148,6 +148,7 @@ func TestWhoGetsASegment(t *testing.T) {
 	require.Len(t, accepted.got, 1, "its flow")
 	send("[fd00::1]:1001", "[fd00::9]:80")
 	require.Len(t, bound.got, 1, "the listener that is bound to the address")
+	require.Same(t, &bound, flow.Listener(), "likewise for what the flow hands on")
 	flow.Close()
 	flow.Close()
 	send("[fd00::1]:1000", "[fd00::9]:80")
@@ -155,8 +156,9 @@ func TestWhoGetsASegment(t *testing.T) {
 	require.NoError(t, wide.Close())
 	require.NoError(t, wide.Close())
 
-	_, err = w.client.Connect(ap("10.0.0.1:2000"), ap("10.0.9.9:80"), 0, &mine)
+	dialled, err := w.client.Connect(ap("10.0.0.1:2000"), ap("10.0.9.9:80"), 0, &mine)
 	require.NoError(t, err)
+	require.Nil(t, dialled.Listener())
 	send("10.0.0.1:2000", "10.0.9.9:80")
 	require.Len(t, w.atServer.got, 1, "the port is held, the address is nobody's: the stack")
 	send("10.0.0.1:2000", "10.0.9.9:81")

@@ -156,6 +156,9 @@ type Flow interface {
 	// without it.
 	Lost(seq uint32, timeout bool)
 
+	// Listener is whom the segments go to when the flow is closed: who listens at its local address; nil: nobody does.
+	Listener() Handler
+
 	// Inherit makes a flow of this one's four-tuple for a new connection, as Connect does, and closes this one.
 	Inherit(ifIndex int, h Handler) (Flow, error)
 

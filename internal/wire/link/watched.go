@@ -100,6 +100,14 @@ func (f *watchedFlow) Inherit(ifIndex int, h Handler) (Flow, error) {
 	return f.see.flow(h, func(h Handler) (Flow, error) { return f.Flow.Inherit(ifIndex, h) })
 }
 
+// Listener implements Flow. What a flow hands on has been seen.
+func (f *watchedFlow) Listener() Handler {
+	if h, ok := f.Flow.Listener().(*watchedHandler); ok {
+		return h.Handler
+	}
+	return nil
+}
+
 type watchedHandler struct {
 	Handler
 	see Onlooker

@@ -18,6 +18,7 @@ type below struct {
 	stack    Stack
 	handlers []Handler
 	sent     []uint32
+	listener Handler
 	fail     uint32 // the sequence number of a segment that cannot leave
 }
 
@@ -45,12 +46,14 @@ type belowFlow struct {
 	b *below
 }
 
+func (f *belowFlow) Listener() Handler { return f.b.listener }
+
 func (f *belowFlow) Inherit(_ int, h Handler) (Flow, error) {
 	return f.b.Connect(netip.AddrPort{}, netip.AddrPort{}, 0, h)
 }
 
 func (b *below) Listen(_ netip.AddrPort, h Handler) (Port, error) {
-	b.handlers = append(b.handlers, h)
+	b.handlers, b.listener = append(b.handlers, h), h
 	return &belowPort{b: b}, nil
 }
 
@@ -108,6 +111,9 @@ func TestWatched(t *testing.T) {
 	require.NoError(t, err)
 	_, err = f.Inherit(0, heir)
 	require.NoError(t, err)
+	require.Same(t, port, f.Listener(), "who hands on to it has seen the segment")
+	b.listener = nil
+	require.Nil(t, f.Listener())
 	seen = nil
 	for i, h := range append(b.handlers, Handler(b.stack)) {
 		h.HandleSegment(9, &packet.Segment{Seq: uint32(30 + i)}, pool.Ref{})

@@ -95,6 +95,9 @@ func (f *flow) Lost(seq uint32, timeout bool) {
 	}
 }
 
+// Listener implements link.Flow.
+func (f *flow) Listener() link.Handler { return f.link.ports.listener(f.local, f.ifIndex) }
+
 // Inherit implements link.Flow.
 func (f *flow) Inherit(ifIndex int, h link.Handler) (link.Flow, error) {
 	to := f.link.newFlow(f.local, f.remote, ifIndex, h)

@@ -101,6 +101,16 @@ func (p *ports) lookup(local, remote netip.AddrPort, ifIndex int) (f *flow, h li
 	return nil, at.handler, true
 }
 
+// listener is who takes what comes to a local address, through an interface, and belongs to no flow; nil: nobody does.
+func (p *ports) listener(local netip.AddrPort, ifIndex int) link.Handler {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	if at := p.holder(local, ifIndex); at != nil {
+		return at.handler
+	}
+	return nil
+}
+
 // holder is the port at its address, on an interface, or at all addresses; nil when it is not held.
 func (p *ports) holder(local netip.AddrPort, ifIndex int) *held {
 	if h := p.held[door{local, scope(local, ifIndex)}]; h != nil {

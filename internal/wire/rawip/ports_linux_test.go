@@ -310,6 +310,7 @@ func TestListener(t *testing.T) {
 		require.Same(t, f.handler, got)
 		_, got, _ = p.lookup(local, remote(2), 0)
 		require.Same(t, in, got)
+		require.Same(t, in, p.listener(f.local, 0))
 		out := connect(t, p, local, remote(3)) // from the port of the listener
 		_, _, ours = p.lookup(netip.AddrPortFrom(here, local.Port()+1), remote(1), 0)
 		require.False(t, ours)
@@ -319,6 +320,7 @@ func TestListener(t *testing.T) {
 		_, got, ours = p.lookup(local, remote(2), 0)
 		require.True(t, ours)
 		require.Nil(t, got)
+		require.Nil(t, p.listener(f.local, 0))
 		p.remove(f)
 		require.Len(t, filtered.spans(), 1)
 		p.remove(out)
@@ -341,6 +343,7 @@ func TestPortsClosed(t *testing.T) {
 	require.ErrorIs(t, err, link.ErrClosed)
 	require.ErrorIs(t, p.connect(&flow{tuple: tupleOf(netip.AddrPortFrom(here, 0), remote(1), 0)}), link.ErrClosed)
 	require.ErrorIs(t, p.accept(h, f), link.ErrClosed)
+	require.Nil(t, p.listener(h.addr, 0))
 	for _, a := range []netip.AddrPort{h.addr, f.local} {
 		nl, err := net.Listen("tcp4", a.String())
 		require.NoError(t, err, "the shields are down")

@@ -321,6 +321,14 @@ func (f *hostFlow) Inlet() link.Inlet      { return f.host }
 func (f *hostFlow) Super() int             { return int(f.host.super.Load()) }
 func (f *hostFlow) Acked(uint32)           {}
 func (f *hostFlow) Lost(uint32, bool)      {}
+func (f *hostFlow) Listener() link.Handler {
+	f.host.mu.Lock()
+	defer f.host.mu.Unlock()
+	if p := f.host.ports[netip.AddrPortFrom(netip.Addr{}, f.local.Port())]; p != nil {
+		return p.h
+	}
+	return nil
+}
 func (f *hostFlow) Inherit(_ int, h link.Handler) (link.Flow, error) {
 	f.host.mu.Lock()
 	defer f.host.mu.Unlock()

@@ -330,7 +330,7 @@ func (l *Listener) port(s *packet.Segment) (*port, bool) {
 	if err != nil {
 		return nil, false
 	}
-	p := &port{s: l.s, listener: l}
+	p := &port{s: l.s, accepted: true}
 	p.lead(route, iface)
 	p.mu.Lock()
 	l.mu.Lock()

@@ -47,7 +47,7 @@ type port struct {
 	trouble  error         // of the last segment that could not leave
 	failed   bool          // that was in the batch at hand
 	said     time.Duration // when the program was told of such last; 0: never
-	listener *Listener     // that its SYN came to
+	accepted bool          // its SYN came to a listener
 }
 
 // enter locks the port and returns the time. With a connection, leave it with its Pause or Leave.
@@ -75,10 +75,10 @@ func (p *port) HandleSegment(at time.Duration, s *packet.Segment, buf pool.Ref) 
 	d, now := p.enter(at)
 	if d == nil && p.over {
 		p.mu.Unlock()
-		if l := p.listener; p.heir != nil {
+		if p.heir != nil {
 			p.heir.HandleSegment(at, s, buf)
-		} else if l != nil && !p.s.isClosed() {
-			l.HandleSegment(at, s, buf)
+		} else {
+			handOn(p.lf, at, s, buf)
 		}
 		return
 	}
@@ -89,6 +89,13 @@ func (p *port) HandleSegment(at time.Duration, s *packet.Segment, buf pool.Ref) 
 		p.mu.Unlock()
 	}
 	p.s.mark(p)
+}
+
+// handOn gives a segment that has come to a flow which is closed now to who listens there, if anybody does.
+func handOn(lf link.Flow, at time.Duration, s *packet.Segment, buf pool.Ref) {
+	if l := lf.Listener(); l != nil {
+		l.HandleSegment(at, s, buf)
+	}
 }
 
 // take hands a segment to the flow, under the lock.
@@ -406,7 +413,7 @@ func (p *port) Release() {
 	}
 	p.bury()
 	p.d.Store(nil)
-	if p.heir != nil && p.listener != nil {
-		p.s.thin()
+	if p.heir != nil && p.accepted {
+		p.s.waits.thin()
 	}
 }

@@ -30,7 +30,7 @@ type wait struct {
 	s        *Stack
 	lf       link.Flow
 	tcp      *tcp.Remains
-	listener *Listener // that its SYN came to; nil: we have dialled
+	accepted bool // its SYN came to a listener; else we have dialled
 	through  int
 	place    *list.Element // among the others; nil: it is over
 }
@@ -43,7 +43,7 @@ type pair struct {
 }
 
 func (w *wait) pair() pair {
-	if w.listener != nil {
+	if w.accepted {
 		return pair{}
 	}
 	return pair{w.lf.Local().Addr(), w.lf.Remote(), w.through}
@@ -64,7 +64,7 @@ type waits struct {
 // rest gives the four-tuple of a port in TIME-WAIT to what is left of it; nil: the stack is closed.
 func (s *Stack) rest(p *port) *wait {
 	now := s.now()
-	w := &wait{s: s, tcp: p.flow.Remains(now), listener: p.listener, through: p.through}
+	w := &wait{s: s, tcp: p.flow.Remains(now), accepted: p.accepted, through: p.through}
 	all := &s.waits
 	all.mu.Lock()
 	defer all.mu.Unlock()
@@ -108,8 +108,9 @@ func (w *wait) HandleSegment(at time.Duration, s *packet.Segment, buf pool.Ref) 
 	case answers:
 		out.IfIndex = w.through
 		w.s.send(&out, s)
-	case over && w.listener != nil && !w.s.isClosed():
-		w.listener.HandleSegment(at, s, buf)
+	case over:
+		w.lf.Close() // whoever has ended it may not have come to that
+		handOn(w.lf, at, s, buf)
 	}
 }
 
@@ -121,9 +122,8 @@ func (w *wait) take(now time.Duration, s, out *packet.Segment) (over, answers bo
 	if w.place == nil {
 		return true, false
 	}
-	if w.listener != nil && s.Flags.Has(packet.SYN) && w.tcp.Reusable(s, tcp.ISN(now, &w.s.secret, s.Dst, s.Src)) {
+	if s.Flags.Has(packet.SYN) && w.lf.Listener() != nil && w.tcp.Reusable(s, tcp.ISN(now, &w.s.secret, s.Dst, s.Src)) {
 		all.remove(w)
-		w.lf.Close()
 		return true, false
 	}
 	until := w.tcp.Until()
@@ -217,37 +217,35 @@ func (s *Stack) connect(local, remote netip.AddrPort, p *port) (link.Flow, error
 // inherit gives p the four-tuple of the oldest in TIME-WAIT, if more than so many are, and if the old connection's segments
 // can be told from the new one's; else nil.
 func (s *Stack) inherit(k pair, p *port, than int) link.Flow {
-	now := s.now()
-	w := s.waits.eldest(k, than, func(w *wait) bool { return w.tcp.Renewable(now) })
-	if w == nil {
+	all := &s.waits
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	w := all.eldest(k, than)
+	if w == nil || !w.tcp.Renewable(s.now()) {
 		return nil
 	}
 	f, err := w.lf.Inherit(p.through, p)
 	if err != nil {
 		return nil
 	}
+	all.remove(w)
 	return f
 }
 
 // thin forgets the oldest of the accepted ones when there are more than are kept.
-func (s *Stack) thin() {
-	if w := s.waits.eldest(pair{}, s.waits.accepted, func(*wait) bool { return true }); w != nil {
+func (a *waits) thin() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if w := a.eldest(pair{}, a.accepted); w != nil {
+		a.remove(w)
 		w.lf.Close()
 	}
 }
 
-// eldest takes the oldest out of more than so many, if it fits.
-func (a *waits) eldest(k pair, than int, fits func(*wait) bool) *wait {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	l := a.lists[k]
-	if l == nil || l.Len() <= than {
-		return nil
+// eldest is the oldest of more than so many.
+func (a *waits) eldest(k pair, than int) *wait {
+	if l := a.lists[k]; l != nil && l.Len() > than {
+		return l.Front().Value.(*wait)
 	}
-	w := l.Front().Value.(*wait)
-	if !fits(w) {
-		return nil
-	}
-	a.remove(w)
-	return w
+	return nil
 }

@@ -1,7 +1,7 @@
 package stack
 
 import (
-	"net"
+	"context"
 	"net/netip"
 	"runtime"
 	"sync/atomic"
@@ -15,6 +15,7 @@ import (
 	"github.com/mptcp-go/mptcp/extapi"
 	"github.com/mptcp-go/mptcp/internal/driver"
 	"github.com/mptcp-go/mptcp/internal/pool"
+	"github.com/mptcp-go/mptcp/internal/wire"
 	"github.com/mptcp-go/mptcp/internal/wire/packet"
 )
 
@@ -166,7 +167,7 @@ func TestTimeWaitIsReopened(t *testing.T) {
 		w := newDistantWorld(t)
 		first, _, _ := w.parted()
 		require.Equal(t, 1, waiting(w.server))
-		from := netip.AddrPortFrom(clientAddr, uint16(first.LocalAddr().(*net.TCPAddr).Port))
+		from := netip.MustParseAddrPort(first.LocalAddr().String())
 		var resets atomic.Int64
 		w.fabric.watch(func(s *packet.Segment) bool {
 			if s.Flags.Has(packet.RST) {
@@ -184,5 +185,90 @@ func TestTimeWaitIsReopened(t *testing.T) {
 		require.Zero(t, waiting(w.server))
 		exchange(t, d, s.d, 10_000)
 		require.Zero(t, resets.Load())
+	})
+}
+
+// elsewhere is a Greeter of its own, which counts whom it welcomes.
+type elsewhere struct {
+	*world
+	welcomed atomic.Int64
+}
+
+func (e *elsewhere) Welcome(d *driver.Conn, r wire.Result, owner any) {
+	e.welcomed.Add(1)
+	e.world.Welcome(d, r, owner)
+}
+
+// Who listens now gets the connection that ends TIME-WAIT, not who listened then.
+func TestTimeWaitIsReopenedByWhoListens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newDistantWorld(t)
+		first, _, _ := w.parted()
+		from := netip.MustParseAddrPort(first.LocalAddr().String())
+		require.NoError(t, w.l.Close())
+
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		_, _, err := w.client.Dial(ctx, w.seed(true), from, serverAt, "")
+		require.ErrorIs(t, err, context.DeadlineExceeded, "nobody listens: TIME-WAIT goes on")
+		require.Equal(t, 1, waiting(w.server))
+
+		e := &elsewhere{world: w}
+		w.l, err = w.server.Listen(serverAt, ListenConfig{TCP: ourTCP}, e)
+		require.NoError(t, err)
+		d, _, err := w.client.Dial(t.Context(), w.seed(true), from, serverAt, "")
+		require.NoError(t, err)
+		w.keep(d)
+		s := <-w.accepted
+		require.EqualValues(t, 1, e.welcomed.Load())
+		exchange(t, d, s.d, 1000)
+	})
+}
+
+// A connection that was dialled from a port that is listened on, as joins are (RFC 8684 section 3.9.1), does not stand in the way
+// of one that comes to it either.
+func TestTimeWaitOfADialIsReopened(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newDistantWorld(t)
+		clientAt := netip.AddrPortFrom(clientAddr, 9000)
+		l, err := w.client.Listen(clientAt, ListenConfig{TCP: ourTCP}, w)
+		require.NoError(t, err)
+		defer l.Close()
+		dial := func(from *Stack, local, remote netip.AddrPort) (near, far *driver.Conn) {
+			d, _, err := from.Dial(t.Context(), w.seed(true), local, remote, "")
+			require.NoError(t, err)
+			w.keep(d)
+			return d, (<-w.accepted).d
+		}
+		near, far := dial(w.server, serverAt, clientAt)
+		w.hello(near, far)
+		w.part(near, far)
+		<-near.Closed()
+		synctest.Wait()
+		require.Equal(t, 1, waiting(w.server))
+
+		began := time.Now()
+		near, far = dial(w.client, clientAt, serverAt)
+		require.Less(t, time.Since(began), 500*time.Millisecond, "at once")
+		require.Zero(t, waiting(w.server))
+		exchange(t, near, far, 1000)
+	})
+}
+
+// Whoever ends TIME-WAIT forgets the four-tuple a little later: a SYN that comes between begins a connection all the same.
+func TestTimeWaitThatIsOverIsNotInTheWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newDistantWorld(t)
+		first, p, _ := w.parted()
+		all := &w.server.waits
+		all.mu.Lock()
+		all.remove(p.heir)
+		all.mu.Unlock()
+		began := time.Now()
+		d, _, err := w.client.Dial(t.Context(), w.seed(true), netip.MustParseAddrPort(first.LocalAddr().String()), serverAt, "")
+		require.NoError(t, err)
+		w.keep(d)
+		require.Less(t, time.Since(began), 500*time.Millisecond, "at once")
+		exchange(t, d, (<-w.accepted).d, 1000)
 	})
 }
