@@ -27,9 +27,9 @@ func (c starvedConn) Read(b []byte) (int, error) {
 
 // finished is a connection whose DATA_FINs are acknowledged both ways. Its subflow's FINs are still to come: end closes the
 // peer's socket.
-func finished(t *testing.T, starved time.Duration) (c *Conn, w *wire, end func()) {
+func finished(t *testing.T, socket func(net.Conn) net.Conn) (c *Conn, w *wire, end func()) {
 	ours, theirs := net.Pipe()
-	c, w = attachedTo(t, Params{}, starvedConn{ours, starved})
+	c, w = attachedTo(t, Params{}, socket(ours))
 	require.NoError(t, c.Close())
 	_, err := theirs.Write(options.DSS{
 		HasAck: true, Ack64: true, DataAck: ourKey.IDSN() + 2,
@@ -52,7 +52,7 @@ func (c *Conn) breaks(t *testing.T, w *wire) {
 func TestFINIsHeardThoughWritingFailed(t *testing.T) {
 	for _, starved := range []time.Duration{0, 300 * time.Millisecond} {
 		synctest.Test(t, func(t *testing.T) {
-			c, w, end := finished(t, starved)
+			c, w, end := finished(t, func(ours net.Conn) net.Conn { return starvedConn{ours, starved} })
 			start := time.Now()
 			c.breaks(t, w)
 			end()
@@ -61,6 +61,24 @@ func TestFINIsHeardThoughWritingFailed(t *testing.T) {
 			require.NoError(t, c.Err())
 		})
 	}
+}
+
+// Likewise when alarm and reader are late by more than the time that reading has.
+func TestFINIsHeardByAReaderAsLateAsTheAlarm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const slept = 3 * lastRead
+		wake := time.Now().Add(slept)
+		c, w, end := finished(t, func(ours net.Conn) net.Conn {
+			return &asleep{Conn: ours, from: time.Now().Add(1), wake: wake}
+		})
+		time.Sleep(1)
+		c.breaks(t, w)
+		c.alarm.t.Reset(slept)
+		end()
+		<-c.Closed()
+		require.LessOrEqual(t, time.Since(wake), time.Duration(0), "TIME_WAIT would last a minute")
+		require.NoError(t, c.Err())
+	})
 }
 
 // A connection whose last subflow is over goes, whatever the alarm was set for: TIME-WAIT would keep it for a minute, and so

@@ -363,9 +363,6 @@ func (c *Conn) writeFailed(now time.Duration, f *flow, err error) {
 	}
 	f.broken = err
 	f.until.set(now, lastRead)
-	if f.own {
-		_ = f.net.SetReadDeadline(time.Now().Add(lastRead))
-	}
 }
 
 // lastRead is how long what was sent before a reset may take to be read. It is there already; who reads it may have to
