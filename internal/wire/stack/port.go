@@ -77,8 +77,8 @@ func (p *port) HandleSegment(at time.Duration, s *packet.Segment, buf pool.Ref) 
 		p.mu.Unlock()
 		if p.heir != nil {
 			p.heir.HandleSegment(at, s, buf)
-		} else {
-			handOn(p.lf, at, s, buf)
+		} else if l := p.lf.Listener(); l != nil {
+			l.HandleSegment(at, s, buf)
 		}
 		return
 	}
@@ -89,13 +89,6 @@ func (p *port) HandleSegment(at time.Duration, s *packet.Segment, buf pool.Ref) 
 		p.mu.Unlock()
 	}
 	p.s.mark(p)
-}
-
-// handOn gives a segment that has come to a flow which is closed now to who listens there, if anybody does.
-func handOn(lf link.Flow, at time.Duration, s *packet.Segment, buf pool.Ref) {
-	if l := lf.Listener(); l != nil {
-		l.HandleSegment(at, s, buf)
-	}
 }
 
 // take hands a segment to the flow, under the lock.

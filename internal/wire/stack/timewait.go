@@ -103,35 +103,39 @@ func (w *wait) HandleSegment(at time.Duration, s *packet.Segment, buf pool.Ref) 
 	var out packet.Segment
 	var options [packet.MaxOptions]byte
 	out.Options = options[:0]
-	over, answers := w.take(now, s, &out)
+	to, answers := w.take(now, s, &out)
 	switch {
 	case answers:
 		out.IfIndex = w.through
 		w.s.send(&out, s)
-	case over:
-		w.lf.Close() // whoever has ended it may not have come to that
-		handOn(w.lf, at, s, buf)
+	case to != nil:
+		to.HandleSegment(at, s, buf)
 	}
 }
 
-// take says whether out answers the segment, or whether that is no longer for w to say: a SYN may end TIME-WAIT (RFC 6191).
-func (w *wait) take(now time.Duration, s, out *packet.Segment) (over, answers bool) {
+// take says whether out answers the segment, or whose it is instead, if anybody's: a SYN may end TIME-WAIT (RFC 6191).
+func (w *wait) take(now time.Duration, s, out *packet.Segment) (to link.Handler, answers bool) {
 	all := &w.s.waits
 	all.mu.Lock()
 	defer all.mu.Unlock()
-	if w.place == nil {
-		return true, false
-	}
-	if s.Flags.Has(packet.SYN) && w.lf.Listener() != nil && w.tcp.Reusable(s, tcp.ISN(now, &w.s.secret, s.Dst, s.Src)) {
+	switch {
+	case w.place == nil:
+		w.lf.Close() // whoever has ended it may not have come to that
+		return w.lf.Listener(), false
+	case s.Flags.Has(packet.SYN) && w.tcp.Reusable(s, tcp.ISN(now, &w.s.secret, s.Dst, s.Src)):
+		if to = w.lf.Listener(); to == nil {
+			return w.s, false // refuses it
+		}
 		all.remove(w)
-		return true, false
+		w.lf.Close()
+		return to, false
 	}
 	until := w.tcp.Until()
 	answers = w.tcp.HandleSegment(now, s, out, &all.counted)
 	if w.tcp.Until() > until {
 		all.lists[w.pair()].MoveToBack(w.place)
 	}
-	return false, answers
+	return nil, answers
 }
 
 // HandleICMP has nobody to tell: all that was sent has arrived.
