@@ -69,9 +69,9 @@ func TestFINIsHeardByAReaderAsLateAsTheAlarm(t *testing.T) {
 		const slept = 3 * lastRead
 		wake := time.Now().Add(slept)
 		c, w, end := finished(t, func(ours net.Conn) net.Conn {
-			return &asleep{Conn: ours, from: time.Now().Add(1), wake: wake}
+			return &asleep{Conn: ours, from: time.Now().Add(time.Nanosecond), wake: wake}
 		})
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		c.breaks(t, w)
 		c.alarm.t.Reset(slept)
 		end()

@@ -122,7 +122,7 @@ func (w *wait) take(now time.Duration, s, out *packet.Segment) (to link.Handler,
 	case w.place == nil:
 		w.lf.Close() // whoever has ended it may not have come to that
 		return w.lf.Listener(), false
-	case s.Flags.Has(packet.SYN) && w.tcp.Reusable(s, tcp.ISN(now, &w.s.secret, s.Dst, s.Src)):
+	case w.tcp.Reusable(s):
 		if to = w.lf.Listener(); to == nil {
 			return w.s, false // refuses it
 		}

@@ -112,10 +112,9 @@ func (r *Remains) Renewable(now time.Duration) bool {
 }
 
 // Reusable says whether a SYN may begin a new connection: its timestamp is newer than the last one seen, or, where there are
-// none, its sequence number lies beyond the last one (RFC 6191 section 2), and so does isn, which this side would begin with:
-// "larger than the largest sequence number it used on the previous connection incarnation" (RFC 9293 section 3.6.1). The owner
-// forgets it then, and treats the SYN as if it had never been.
-func (r *Remains) Reusable(syn *packet.Segment, isn uint32) bool {
+// none, its sequence number lies beyond the last one (RFC 6191 section 2, RFC 9293 section 3.6.1). The owner forgets it
+// then, and treats the SYN as if it had never been.
+func (r *Remains) Reusable(syn *packet.Segment) bool {
 	if syn.Flags&(packet.SYN|packet.ACK|packet.RST|packet.FIN) != packet.SYN {
 		return false
 	}
@@ -129,5 +128,5 @@ func (r *Remains) Reusable(syn *packet.Segment, isn uint32) bool {
 			return false
 		}
 	}
-	return int32(syn.Seq-r.ack) > 0 && int32(isn-r.seq) > 0
+	return int32(syn.Seq-r.ack) > 0
 }

@@ -135,7 +135,7 @@ func TestTimeWaitEchoesTheNewestTimestamp(t *testing.T) {
 	}
 	for syn, ok := range map[string]bool{"S seq=5000 ts=1049,0": false, "S seq=5000 ts=1051,0": true} {
 		seg := s.build(syn)
-		require.Equal(t, ok, r.Reusable(&seg, r.seq), syn)
+		require.Equal(t, ok, r.Reusable(&seg), syn)
 	}
 }
 
