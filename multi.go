@@ -185,4 +185,16 @@ func (b *multi) sockets() []net.Conn     { return b.NetConns() }
 func (b *multi) paths() pathControl      { return b }
 func (b *multi) setLinger(sec int) error { return b.SetLinger(sec) }
 
+// Close also counts for the Transport at once: OnClosed has to wait while another goroutine tells of an event.
+func (b *multi) Close() error {
+	b.m.close()
+	return b.Conn.Close()
+}
+
+// Abort too.
+func (b *multi) Abort(r engine.ResetReason) error {
+	b.m.close()
+	return b.Conn.Abort(r)
+}
+
 func (b *multi) discard() { b.Conn.Abort(engine.ResetUnspecified) }

@@ -66,6 +66,37 @@ func TestShutdownWaitsForDelivery(t *testing.T) {
 	require.Equal(t, want[:], <-sum)
 }
 
+// holder is a tracer that holds who brings it a priority's change.
+type holder struct{ held, release chan struct{} }
+
+func (h holder) Trace(_ time.Duration, ev extapi.Event) {
+	if _, ok := ev.(extapi.SubflowPriority); ok {
+		close(h.held)
+		<-h.release
+	}
+}
+
+func (holder) Close() error { return nil }
+
+// While another goroutine tells of an event, a Close that has returned counts for Shutdown and Conns all the same.
+func TestCloseCountsAtOnce(t *testing.T) {
+	eachOfOurs(t, func(t *testing.T, d Dialer, listen func() *Listener) {
+		h := holder{make(chan struct{}), make(chan struct{})}
+		d.Trace, d.SendBuffer = func(context.Context, extapi.ConnInfo) extapi.Tracer { return h }, 1<<20
+		client, _ := connect(t, d, listen())
+		go client.SetBackup(client.Subflows()[0].ID, true)
+		<-h.held
+		defer close(h.release)
+		_, err := client.Write(make([]byte, 1<<20))
+		require.NoError(t, err)
+		require.NoError(t, client.Close())
+		require.Empty(t, d.Transport.Conns())
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		defer cancel()
+		require.ErrorIs(t, d.Transport.Shutdown(ctx), context.DeadlineExceeded, "nobody reads")
+	})
+}
+
 func TestTransportClose(t *testing.T) {
 	eachCarrier(t, func(t *testing.T, i int, l *Listener) {
 		tr := newTransport(t)

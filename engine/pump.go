@@ -224,6 +224,12 @@ func (c *Conn) place(now time.Duration, seg *segment, fresh int64) bool {
 		return true
 	}
 	n := min(fresh, v.Paths[i].Room)
+	w := c.windowFor(d.flows[i])
+	if w < min(n, sillyRoom) {
+		v.Paths[i].Room = 0 // until more is DATA_ACKed
+		return true
+	}
+	n = min(n, w)
 	if n < min(d.flows[i].worth(), fresh) && (v.Paths[i].InFlight > 0 || d.flows[i].stats.Unsent > 0) {
 		v.Paths[i].Room = 0 // too little for a mapping: wait until more drains
 		return true
@@ -279,6 +285,9 @@ func (c *Conn) run(now time.Duration, i int, n int64, dup []PathID) {
 	for n > 0 && !c.sent.full() {
 		ref := c.snd.ref(c.snd.nxt, int(min(n, most)))
 		seg := segment{dsn: c.snd.nxt, n: ref.Len(), sentAt: now}
+		if full := c.sched.flows[i].stats.Segment; full > 0 {
+			seg.padding = (full - seg.n%full) % full
+		}
 		c.snd.nxt += uint64(seg.n)
 		n -= int64(seg.n)
 		for _, id := range dup {

@@ -10,6 +10,7 @@ const maxSegments = 4096
 type segment struct {
 	dsn      uint64
 	n        int
+	padding  int           // what its last TCP segment lacks of a full one
 	sentAt   time.Duration // when it was last given to a flow
 	carriers uint32        // slots of the flows that carry a copy and are not closed
 	on       uint32        // slot of the flow that took it last
@@ -26,6 +27,8 @@ type sentQueue struct {
 	head int
 	n    int
 	lost int // segments with lost set
+	// padding is that of all segments.
+	padding int64
 	// suspect is behind the newest segment that was sent again although it had arrived: a DATA_ACK that ends there says
 	// that nothing has.
 	suspect uint64
@@ -41,6 +44,7 @@ func (q *sentQueue) push(s segment) {
 		q.grow()
 	}
 	q.n++
+	q.padding += int64(s.padding)
 	*q.at(q.n - 1) = s
 }
 
@@ -70,6 +74,7 @@ func (q *sentQueue) ack(dsn uint64, off func(s *segment, bytes int)) {
 		if s.lost {
 			q.lost--
 		}
+		q.padding -= int64(s.padding)
 		q.head = (q.head + 1) & (len(q.ring) - 1)
 		q.n--
 		q.hint = max(0, q.hint-1)

@@ -3,6 +3,7 @@ package nettest
 import (
 	"errors"
 	"net/netip"
+	"slices"
 	"strconv"
 
 	mptcp "github.com/mptcp-go/mptcp"
@@ -31,8 +32,13 @@ func (a *actor) steer(verb, arg string) error {
 	case "abort":
 		return c.Abort(0)
 	case "backup", "regular":
-		id, err := strconv.Atoi(arg)
-		return errors.Join(err, c.SetBackup(extapi.PathID(id), verb == "backup"))
+		a.wishes = append(a.wishes, wish{arg, verb == "backup"})
+		for _, f := range c.Subflows() {
+			if err := a.grant(c, f); err != nil {
+				return err
+			}
+		}
+		return nil
 	case "remove":
 		addr, err := netip.ParseAddrPort(arg)
 		return errors.Join(err, c.RemoveLocalAddr(addr))
@@ -41,4 +47,45 @@ func (a *actor) steer(verb, arg string) error {
 		return errors.Join(err, c.AddLocalAddr(addr))
 	}
 	return errors.New("nobody knows this command")
+}
+
+// wish is how our subflows over an interface are to be used: those that are there, and those that come, for a path that was
+// silent for a while is joined anew.
+type wish struct {
+	iface  string
+	backup bool
+}
+
+// welcome grants what was wished before a subflow came.
+func (a *actor) welcome(c *mptcp.Conn, f extapi.SubflowInfo) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.grant(c, f)
+}
+
+// grant fulfils the newest wish for a subflow.
+func (a *actor) grant(c *mptcp.Conn, f extapi.SubflowInfo) error {
+	for _, w := range slices.Backward(a.wishes) {
+		if !over(f, w.iface) {
+			continue
+		}
+		if err := c.SetBackup(f.ID, w.backup); !errors.Is(err, mptcp.ErrNoSubflow) { // which has ended meanwhile
+			return err
+		}
+		return nil
+	}
+	return nil
+}
+
+// over says whether a subflow takes an interface of either host: one of its ends has an address there, or one that a translator
+// has put into its place.
+func over(f extapi.SubflowInfo, iface string) bool {
+	i, err := strconv.Atoi(iface[1:])
+	for _, a := range legAddrs(iface[:1], i, leg{family: 46}) {
+		net := netip.PrefixFrom(a, prefixLen(a))
+		if err == nil && (net.Contains(f.Local.Addr().Unmap()) || net.Contains(f.Remote.Addr().Unmap())) {
+			return true
+		}
+	}
+	return false
 }

@@ -3,6 +3,7 @@ package nettest
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -37,12 +38,12 @@ func (p *program) tells(name string, parts ...string) report {
 	return p.event(5*time.Second, name, func(r report) bool { return r.has(parts...) })
 }
 
-// proves moves everything from the first subflow to the others, so that these show that they carry it.
-func (s *stage) proves(p pair, ours *program, ifaces ...string) {
+// proves moves everything from one interface to another, so that this shows that it carries it.
+func (s *stage) proves(ours *program, from, to string) {
 	s.t.Helper()
-	ours.say("backup 1")
+	ours.say("backup " + from)
 	s.await("MPPrioRx", 1)
-	s.carrying(ifaces...)
+	s.carrying(to)
 }
 
 // The kernel's listener announces an address in ADD_ADDR, and our dialer joins there: of the same family or the other.
@@ -53,10 +54,11 @@ func kernelAnnounces(first, second int) scenario {
 		s.await("MPJoinAckRx", 1)
 		s.await("EchoAdd", 1)
 		s.requireCounted(map[string]int{"AddAddrTx": 1, "EchoAdd": 1, "MPJoinSynRx": 1, "MPJoinAckRx": 1})
-		flows := s.subflows(p.client, 2)
-		require.Equal(t, at(serverAddr(second, 2)), flows[1].Remote.String())
-		require.EqualValues(t, 5, flows[1].RemoteID)
-		s.proves(p, p.client, "s2")
+		s.subflows(p.client, 2)
+		joined := s.subflow(p.client, "s2")
+		require.Equal(t, at(serverAddr(second, 2)), joined.Remote.String())
+		require.EqualValues(t, 5, joined.RemoteID)
+		s.proves(p.client, "s1", "s2")
 		p.stop()
 	}}
 }
@@ -84,7 +86,7 @@ func kernelAnnouncesPort(dialed bool) scenario {
 		if dialed {
 			s.await("MPJoinPortAckRx", 1)
 			s.requireCounted(map[string]int{"MPJoinPortSynRx": 1, "MPJoinPortAckRx": 1})
-			s.proves(p, p.client, "s2")
+			s.proves(p.client, "s1", "s2")
 			require.EqualValues(t, 1, p.client.state().Info.MPTCP.MPJoinPortSynAckRx)
 		} else {
 			s.carrying("c1")
@@ -119,7 +121,7 @@ func TestNamespaceWireKernelAnnounces(t *testing.T) {
 			s.endpoint(5, serverIP(2), "signal")
 			p := s.connect(kernelEnd, ourDialer("c1"), serverIP(1), trickle)
 			s.await("MPJoinAckRx", 1)
-			s.proves(p, p.client, "s2")
+			s.proves(p.client, "s1", "s2")
 			s.do("s", "ip mptcp endpoint delete id 5")
 			p.client.tells("addr_removed", "addr_id=5", "by_peer=true")
 			s.subflows(p.client, 1)
@@ -171,15 +173,28 @@ func (s *stage) subflows(ours *program, n int) (flows []extapi.SubflowInfo) {
 	return flows
 }
 
+// subflow waits until our end has just one over this interface.
+func (s *stage) subflow(ours *program, iface string) (f extapi.SubflowInfo) {
+	s.t.Helper()
+	s.eventually(5*time.Second, "one subflow over "+iface, func() bool {
+		flows := slices.DeleteFunc(ours.state().Subflows, func(f extapi.SubflowInfo) bool { return !over(f, iface) })
+		if len(flows) == 1 {
+			f = flows[0]
+		}
+		return len(flows) == 1
+	})
+	return f
+}
+
 // Our listener announces an address, and the kernel's dialer joins there.
 func weAnnounce(first, second int) scenario {
 	return scenario{fmt.Sprintf("IPv%d, and IPv%d is announced", first, second), func(t *testing.T, s *stage) {
 		p := s.connect(ourListener(netip.AddrPortFrom(serverAddr(second, 2), 0)), kernelEnd, serverAddr(first, 1), trickle)
 		s.await("MPJoinSynAckRx", 1)
 		s.requireCounted(map[string]int{"AddAddr": 1, "EchoAddTx": 1, "MPJoinSynTx": 1, "MPJoinSynAckRx": 1})
-		flows := s.subflows(p.server, 2)
-		require.Equal(t, at(serverAddr(second, 2)), flows[1].Local.String())
-		s.proves(p, p.server, "s2")
+		s.subflows(p.server, 2)
+		require.Equal(t, at(serverAddr(second, 2)), s.subflow(p.server, "s2").Local.String())
+		s.proves(p.server, "s1", "s2")
 		p.stop()
 	}}
 }
@@ -195,8 +210,8 @@ func TestNamespaceWireWeAnnounce(t *testing.T) {
 			p := s.connect(ourListener(netip.AddrPortFrom(serverIP(2), 7003)), kernelEnd, serverIP(1), trickle)
 			s.await("MPJoinSynAckRx", 1)
 			s.requireCounted(map[string]int{"AddAddr": 1, "PortAdd": 1, "EchoAddTx": 1, "MPJoinSynTx": 1, "MPJoinSynAckRx": 1})
-			require.Equal(t, at(serverIP(2)), s.subflows(p.server, 2)[1].Local.String())
-			s.proves(p, p.server, "s2")
+			require.Equal(t, at(serverIP(2)), s.subflow(p.server, "s2").Local.String())
+			s.proves(p.server, "s1", "s2")
 			p.stop()
 		}},
 		{"IPv6 to a dialer with an IPv4 socket", func(t *testing.T, s *stage) {
@@ -224,7 +239,7 @@ func TestNamespaceWireWeAnnounce(t *testing.T) {
 			p := s.connect(ourListener(), kernelEnd, serverIP(1), trickle)
 			p.server.say("add " + at(serverIP(2)))
 			s.await("MPJoinSynAckRx", 1)
-			s.proves(p, p.server, "s2")
+			s.proves(p.server, "s1", "s2")
 			p.server.say("remove " + at(serverIP(2)))
 			s.await("RmAddr", 1)
 			s.subflows(p.server, 1)
@@ -245,7 +260,7 @@ func TestNamespaceWireWeAnnounce(t *testing.T) {
 			s.endpoint(7, clientIP(2), "dev c2 subflow")
 			p := s.connect(ourListener(), kernelEnd, serverIP(1), trickle)
 			s.await("MPJoinSynAckRx", 1)
-			s.proves(p, p.server, "c2")
+			s.proves(p.server, "c1", "c2")
 			s.do("c", "ip mptcp endpoint delete id 7")
 			p.server.tells("addr_removed", "addr_id=7", "by_peer=true")
 			s.subflows(p.server, 1)
@@ -271,7 +286,7 @@ func TestNamespaceWireJoinsRefused(t *testing.T) {
 		{"our address goes while data flows there", func(t *testing.T, s *stage) {
 			p := s.connect(kernelEnd, ourDialer("c1", "c2"), serverIP(1), trickle)
 			s.await("MPJoinAckRx", 1)
-			s.proves(p, p.client, "c2")
+			s.proves(p.client, "c1", "c2")
 			p.client.say("remove " + netip.AddrPortFrom(clientIP(2), 0).String())
 			s.subflows(p.client, 1)
 			s.carrying("c1")
@@ -290,13 +305,13 @@ func TestNamespaceWireJoinsRefused(t *testing.T) {
 			s.do("c", fmt.Sprintf("ip route replace default via %v dev c2 metric 200", gateway(clientIP(2))))
 			s.do("c", fmt.Sprintf("ip route replace default via %v dev c2 table 102", gateway(clientIP(2))))
 			s.await("MPJoinAckRx", 2)
-			s.proves(p, p.client, "c2")
+			s.proves(p.client, "c1", "c2")
 			p.stop()
 		}},
 		{"a path goes silent and comes back", func(t *testing.T, s *stage) {
 			p := s.connect(kernelEnd, ourDialer("c1", "c2"), serverIP(1), trickle)
 			s.await("MPJoinAckRx", 1)
-			p.client.say("backup 2")
+			p.client.say("backup c2")
 			s.await("MPPrioRx", 1)
 			s.carrying("c1")
 			s.cut("rc1")

@@ -22,7 +22,7 @@ func TestNamespaceWireChecksums(t *testing.T) {
 					s.flowing(true, "c1", "c2")
 					our := s.our(p)
 					require.True(t, our.state().Info.Checksum)
-					our.say("backup 1")
+					our.say("backup c1")
 					s.carrying("c2")
 					p.stop()
 					s.requireCounted(nil)

@@ -2,6 +2,7 @@ package nettest
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -94,9 +95,10 @@ func TestNamespaceWireClose(t *testing.T) {
 				}},
 				{"one subflow is reset on the way", func(t *testing.T, s *stage) {
 					p := s.meet(trickle)
-					s.box("iifname rc2 tcp dport 1-65535 reject with tcp reset", "oifname rc2 tcp sport 1-65535 reject with tcp reset")
-					s.our(p).say("backup 1") // so that something is sent there
-					p.lost(s, 2)
+					s.closes(p, "c2", func() {
+						s.box("iifname rc2 tcp dport 1-65535 reject with tcp reset", "oifname rc2 tcp sport 1-65535 reject with tcp reset")
+						s.our(p).say("backup c1") // so that something is sent there
+					})
 					s.carrying("c1")
 					s.unbox()
 					p.stop()
@@ -106,10 +108,31 @@ func TestNamespaceWireClose(t *testing.T) {
 	}
 }
 
-// lost waits until our end reports that a subflow has closed.
-func (p pair) lost(s *stage, id extapi.PathID) {
+// closes waits until our end reports that a subflow over this interface has closed since a mishap.
+func (s *stage) closes(p pair, iface string, mishap func()) {
 	s.t.Helper()
-	s.our(p).event(5*time.Second, "subflow_closed", func(r report) bool { return r.Subflows[0].ID == id })
+	before, _, _ := s.our(p).look()
+	mishap()
+	s.eventually(5*time.Second, iface+" loses a subflow", func() bool {
+		now, _, _ := s.our(p).look()
+		return slices.ContainsFunc(now[len(before):], func(r report) bool { return r.Event == "subflow_closed" && over(r.Subflows[0], iface) })
+	})
+}
+
+// keeps checks that something costs our end no subflow, but one that is stale and whose path was joined anew.
+func (s *stage) keeps(p pair, something func()) {
+	s.t.Helper()
+	ours := s.our(p)
+	before := ours.state().Subflows
+	require.GreaterOrEqual(s.t, len(before), 2)
+	something()
+	list, _, _ := ours.look()
+	for _, r := range list {
+		if r.Event == "subflow_closed" && !r.has("unacceptable performance") {
+			id := r.Subflows[0].ID
+			require.False(s.t, slices.ContainsFunc(before, func(f extapi.SubflowInfo) bool { return f.ID == id }), "%v", ours)
+		}
+	}
 }
 
 // Both subflows are reset: our dialer joins again, and the kernel has waited.

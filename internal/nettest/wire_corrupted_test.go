@@ -48,15 +48,14 @@ func damaged(path *valve, d onpath.Dir, paths int) scenario {
 			s.carrying("c1")
 		} else {
 			p = s.meet(j)
-			s.our(p).say("backup 2") // everything takes the first path
+			s.our(p).say("backup c2") // everything takes the first path
 			s.await("MPPrioRx", 1)
 			s.carrying("c1")
 		}
-		on.Store(true)
 		weDetect := (s.ours == "s") == (d == onpath.Forward)
 		our := s.our(p)
 		if paths == 2 {
-			p.lost(s, 1)
+			s.closes(p, "c1", func() { on.Store(true) })
 			path.set(nil)
 			s.flowing(true, "c1", "c2") // our dialer joins again on the first path
 			s.flowing(false, "c1", "c2")
@@ -66,6 +65,7 @@ func damaged(path *valve, d onpath.Dir, paths int) scenario {
 			s.requireFailed(weDetect)
 			return
 		}
+		on.Store(true)
 		our.event(5*time.Second, "conn_fell_back", func(r report) bool { return true })
 		if weDetect {
 			s.await("InfiniteMapTx", 1) // the ACK with our MP_FAIL may have been lost once

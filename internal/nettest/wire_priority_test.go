@@ -1,6 +1,7 @@
 package nettest
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -17,6 +18,14 @@ func (s *stage) quiet(iface, busy string) {
 	s.carrying(busy)
 	now := s.counters("c", iface)
 	require.Less(s.t, max(now.Rx.Bytes-before.Rx.Bytes, now.Tx.Bytes-before.Tx.Bytes), uint64(16*kib), "%s carries data", iface)
+}
+
+// prioritised waits until our end reports that the kernel has changed a subflow's priority, and that the one over this interface is
+// what it asked for.
+func (s *stage) prioritised(ours *program, iface string, backup bool) {
+	s.t.Helper()
+	ours.tells("subflow_priority", fmt.Sprint("backup=", backup), "by_peer=true")
+	require.Equal(s.t, backup, s.subflow(ours, iface).Backup)
 }
 
 // standingBy is a dialer of ours whose second path is a backup from its SYN on.
@@ -44,11 +53,11 @@ func TestNamespaceWireDialerBackup(t *testing.T) {
 		{"our MP_PRIO, there and back", func(t *testing.T, s *stage) {
 			p := s.connect(kernelEnd, ourDialer("c1", "c2"), serverIP(1), trickle)
 			s.await("MPJoinAckRx", 1)
-			p.client.say("backup 1")
+			p.client.say("backup c1")
 			s.await("MPPrioRx", 1)
 			s.quiet("c1", "c2")
-			p.client.say("backup 2")
-			p.client.say("regular 1")
+			p.client.say("backup c2")
+			p.client.say("regular c1")
 			s.await("MPPrioRx", 3)
 			s.quiet("c2", "c1")
 			s.requireCounted(map[string]int{"MPPrioRx": 3})
@@ -59,10 +68,10 @@ func TestNamespaceWireDialerBackup(t *testing.T) {
 			p := s.connect(kernelEnd, ourDialer("c1"), serverIP(1), trickle)
 			s.await("MPJoinAckRx", 1)
 			s.do("s", "ip mptcp endpoint change id 5 backup")
-			p.client.tells("subflow_priority", "path=2", "backup=true", "by_peer=true")
+			s.prioritised(p.client, "s2", true)
 			s.carrying("s1")
 			s.do("s", "ip mptcp endpoint change id 5 nobackup")
-			p.client.tells("subflow_priority", "path=2", "backup=false", "by_peer=true")
+			s.prioritised(p.client, "s2", false)
 			s.requireCounted(map[string]int{"MPPrioTx": 2})
 			p.stop()
 		}},
@@ -70,11 +79,10 @@ func TestNamespaceWireDialerBackup(t *testing.T) {
 			s.endpoint(5, serverIP(2), "signal backup")
 			p := s.connect(kernelEnd, ourDialer("c1"), serverIP(1), trickle)
 			s.await("MPJoinAckRx", 1)
-			flows := s.subflows(p.client, 2)
-			require.True(t, flows[1].Backup, "%v", flows[1])
-			before := flows[1].BytesSent
+			joined := s.subflow(p.client, "s2")
+			require.True(t, joined.Backup, "%v", joined)
 			s.carrying("s1")
-			require.Equal(t, before, s.subflows(p.client, 2)[1].BytesSent)
+			require.Equal(t, joined.BytesSent, s.subflow(p.client, "s2").BytesSent)
 			p.stop()
 		}},
 	})
@@ -87,7 +95,7 @@ func TestNamespaceWireListenerBackup(t *testing.T) {
 			s.endpoint(7, clientIP(2), "dev c2 subflow backup")
 			p := s.connect(ourListener(), kernelEnd, serverIP(1), trickle)
 			s.await("MPJoinSynAckRx", 1)
-			require.True(t, s.subflows(p.server, 2)[1].Backup)
+			require.True(t, s.subflow(p.server, "c2").Backup)
 			s.quiet("c2", "c1")
 			s.cut("rc1")
 			s.undo = append(s.undo, s.healAll)
@@ -100,11 +108,11 @@ func TestNamespaceWireListenerBackup(t *testing.T) {
 			s.endpoint(7, clientIP(2), "dev c2 subflow")
 			p := s.connect(ourListener(), kernelEnd, serverIP(1), trickle)
 			s.await("MPJoinSynAckRx", 1)
-			p.server.say("backup 1")
+			p.server.say("backup c1")
 			s.await("MPPrioRx", 1)
 			s.quiet("c1", "c2")
-			p.server.say("backup 2")
-			p.server.say("regular 1")
+			p.server.say("backup c2")
+			p.server.say("regular c1")
 			s.await("MPPrioRx", 3)
 			s.quiet("c2", "c1")
 			s.requireCounted(map[string]int{"MPPrioRx": 3})
@@ -115,10 +123,10 @@ func TestNamespaceWireListenerBackup(t *testing.T) {
 			p := s.connect(ourListener(), kernelEnd, serverIP(1), trickle)
 			s.await("MPJoinSynAckRx", 1)
 			s.do("c", "ip mptcp endpoint change id 7 backup")
-			p.server.tells("subflow_priority", "path=2", "backup=true", "by_peer=true")
+			s.prioritised(p.server, "c2", true)
 			s.quiet("c2", "c1")
 			s.do("c", "ip mptcp endpoint change id 7 nobackup")
-			p.server.tells("subflow_priority", "path=2", "backup=false", "by_peer=true")
+			s.prioritised(p.server, "c2", false)
 			s.requireCounted(map[string]int{"MPPrioTx": 2})
 			p.stop()
 		}},

@@ -76,11 +76,17 @@ func (s *stage) scene(t *testing.T, name string, play func(t *testing.T)) {
 		})
 		for _, p := range s.programs { // what comes after their end the kernel would answer with RSTs
 			if p.mode == mptcp.ModeWire {
-				s.eventually(5*time.Second, "our connection ends", func() bool { return p.seen("conn_closed") })
+				s.ended(p)
 			}
 		}
 		require.Equal(t, s.before.resets, s.snmp(s.ours, "Tcp", "OutRsts"), "the kernel in %s sent RSTs", s.ours)
 	})
+}
+
+// ended waits until a connection of ours has.
+func (s *stage) ended(p *program) {
+	s.t.Helper()
+	s.eventually(5*time.Second, "our connection ends", func() bool { return p.seen("conn_closed") })
 }
 
 // clear ends the programs and takes back what the scenario has configured.

@@ -1,0 +1,61 @@
+package engine
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// carried are the bytes of the mappings that a flow was given.
+func (f *scriptFlow) carried(t *testing.T) (n int) {
+	for _, line := range f.log {
+		var dsn, bytes int
+		_, err := fmt.Sscanf(line, "data %d+%d", &dsn, &bytes)
+		require.NoError(t, err, line)
+		n += bytes
+	}
+	return n
+}
+
+// The peer's window has room for 65 segments of 1000 bytes. Where 40 or so short ones are on their way on one flow, another one takes
+// what is left of the 65, since all but the first may have to wait at the peer.
+func TestShortSegmentsFillTheWindowLikeFullOnes(t *testing.T) {
+	s, f, g := double(t, false)
+	f.stats.Segment, g.stats.Segment = 1000, 1000
+	g.room = 0
+	for range 40 {
+		s.write(strings.Repeat("x", 500))
+	}
+	short, sent := len(f.log), f.carried(t)
+	require.Equal(t, 20_000, sent)
+	require.GreaterOrEqual(t, short, 40)
+	f.clear()
+	f.room, g.room = 0, 1<<20
+	s.write(strings.Repeat("x", 100_000))
+	more := g.carried(t)
+	require.LessOrEqual(t, short+more/1000, 65)
+	require.Greater(t, short+more/1000, 60)
+
+	g.clear()
+	g.room = 0
+	f.room = 1 << 20
+	s.c.HandleRoom(s.now, f.id)
+	require.Empty(t, f.log, "here it would outrun what the other flow carries")
+	g.room = 1 << 20
+	f.Sends(ack(uint64(sent + more)))
+	require.NotEmpty(t, append(f.log, g.log...), "nothing is under way any more")
+}
+
+// On one flow nothing can be missing in front of what has arrived: the window alone counts.
+func TestShortSegmentsOfOneFlow(t *testing.T) {
+	s, f, g := double(t, false)
+	f.stats.Segment, g.stats.Segment = 1000, 1000
+	g.room = 0
+	for range 40 {
+		s.write(strings.Repeat("x", 500))
+	}
+	s.write(strings.Repeat("x", 100_000))
+	require.Greater(t, f.carried(t), initialWindow-sillyRoom)
+}
