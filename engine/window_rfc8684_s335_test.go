@@ -94,6 +94,23 @@ func TestDataOutsideTheWindowIsDropped(t *testing.T) {
 	}
 }
 
+// What lay beyond the edge is not there when everything before it has come: it was not DATA_ACKed, and comes again.
+func TestDataBeyondTheEdgeIsNotKept(t *testing.T) {
+	s, f, g := double(t, false)
+	edge := s.c.rcv.win.rightEdge() - s.remote()
+	g.Sends(data(edge-1, "bx"))
+	for at := uint64(0); at < edge-1; {
+		n := min(1000, edge-1-at)
+		f.Sends(data(at, strings.Repeat("a", int(n))))
+		_, err := s.read()
+		require.NoError(t, err)
+		at += n
+	}
+	require.Equal(t, edge, s.c.Info().RcvNxt-s.remote())
+	g.Sends(data(edge, "y"))
+	s.wantRead("y")
+}
+
 func TestMappingsOutsideTheWindow(t *testing.T) {
 	for _, dsn := range []uint64{1 << 20, 1 << 31, 1 << 62, 1<<64 - 1<<31} {
 		s, f := single(t, false)

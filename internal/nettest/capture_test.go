@@ -31,7 +31,7 @@ func (l *lab) capture(ns string) *capture {
 	l.t.Helper()
 	c := &capture{l: l, ns: ns, file: filepath.Join(l.t.TempDir(), ns+".pcap")}
 	// The time limit: it must not outlive a test that is killed. Whole packets: tshark checks their checksums. -U: what was seen is in the file at once.
-	c.cmd = l.command(ns, "timeout", "-s", "INT", "120", "tcpdump", "-i", "any", "-y", "LINUX_SLL2", "-s", "0", "-B", "65536", "-U", "-w", c.file, "tcp")
+	c.cmd = l.command(ns, "timeout", "-s", "INT", "600", "tcpdump", "-i", "any", "-y", "LINUX_SLL2", "-s", "0", "-B", "65536", "-U", "-w", c.file, "tcp")
 	c.cmd.Stderr = &c.errs
 	require.NoError(l.t, c.cmd.Start())
 	c.began = time.Now()

@@ -37,7 +37,7 @@ func (v *valve) set(box onpath.Element) {
 	v.box = box
 }
 
-// newEmulatedStage makes a stage whose two IPv4 paths are emulated: what the router of another stage can't do to packets, a
+// newEmulatedStage makes a stage whose two paths are emulated, in both families: what the router of another stage can't do to packets, a
 // middlebox of onpath does. Paths without a link neither delay nor limit.
 func newEmulatedStage(t *testing.T, ours string, links ...onpath.LinkConfig) (s *stage, paths [2]*valve) {
 	needKernelMPTCP(t)
@@ -49,22 +49,30 @@ func newEmulatedStage(t *testing.T, ours string, links ...onpath.LinkConfig) (s 
 		if i < len(links) {
 			elements = append(elements, onpath.NewLink(links[i], nil))
 		}
-		n, near, far := i+1, clientIP(i+1), serverIP(i+1)
+		n := i + 1
+		var near, far, routes []netip.Prefix
+		for _, family := range []int{4, 6} {
+			a, b := clientAddr(family, n), serverAddr(family, n)
+			near, far = append(near, netip.PrefixFrom(a, prefixLen(a))), append(far, netip.PrefixFrom(b, prefixLen(b)))
+			routes = append(routes, netip.PrefixFrom(a, prefixLen(a)).Masked())
+		}
 		emulated, err := netlab.Start(netlab.Config{
-			Near:     netlab.End{Namespace: l.prefix + "c", Name: fmt.Sprintf("c%d", n), Addrs: []netip.Prefix{netip.PrefixFrom(near, 24)}},
-			Far:      netlab.End{Namespace: l.prefix + "s", Name: fmt.Sprintf("s%d", n), Addrs: []netip.Prefix{netip.PrefixFrom(far, 24)}, Routes: []netip.Prefix{netip.PrefixFrom(near, 24).Masked()}},
+			Near:     netlab.End{Namespace: l.prefix + "c", Name: fmt.Sprintf("c%d", n), Addrs: near},
+			Far:      netlab.End{Namespace: l.prefix + "s", Name: fmt.Sprintf("s%d", n), Addrs: far, Routes: routes},
 			Elements: elements,
 		})
 		require.NoError(t, err)
 		t.Cleanup(func() { _ = emulated.Close() }) // before that of the namespaces
-		l.do("c", fmt.Sprintf("ip route add default dev c%d metric %d", n, 100*n))
-		l.do("c", fmt.Sprintf("ip route add default dev c%d table %d", n, 100+n))
-		l.do("c", fmt.Sprintf("ip rule add from %v table %d", near, 100+n))
+		for _, family := range []int{4, 6} {
+			l.do("c", fmt.Sprintf("ip -%d route add default dev c%d metric %d", family, n, 100*n))
+			l.do("c", fmt.Sprintf("ip -%d route add default dev c%d table %d", family, n, 100+n))
+			l.do("c", fmt.Sprintf("ip -%d rule add from %v table %d", family, clientAddr(family, n), 100+n))
+		}
 	}
 	for _, ns := range []string{"c", "s"} {
 		l.do(ns, "ip mptcp limits set subflow 4 add_addr_accepted 4")
 	}
-	s = &stage{lab: l, ours: ours, theirs: "s"}
+	s = &stage{lab: l, ours: ours, theirs: "s", family: 4}
 	if ours == "s" {
 		s.theirs = "c"
 	}

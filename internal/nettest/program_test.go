@@ -35,6 +35,7 @@ type order struct {
 	Announce    []netip.AddrPort
 	SpeaksFirst bool
 	Checksum    bool
+	FastOpen    bool   // the kernel's dialer has its first data in the SYN
 	Token       uint32 // that a flooder's joins are for; 0: it opens connections
 
 	URLs []string // of a fetcher

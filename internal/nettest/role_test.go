@@ -182,10 +182,16 @@ func (a *actor) open(addr string) (net.Conn, error) {
 	if a.Stack == "net" {
 		var d net.Dialer
 		d.SetMultipathTCP(a.Mode != mptcp.ModeTCP)
+		if a.FastOpen {
+			d.Control = fastOpening
+		}
 		return d.DialContext(ctx, "tcp", addr)
 	}
 	return (&mptcp.Dialer{Config: a.config()}).DialContext(ctx, "tcp", addr)
 }
+
+// fastOpening has a socket send its SYN with the first write. It is nil on systems that these programs do not run on.
+var fastOpening func(network, addr string, c syscall.RawConn) error
 
 // announce listens as the order says.
 func (a *actor) announce() (net.Listener, error) {

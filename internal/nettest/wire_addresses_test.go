@@ -98,13 +98,14 @@ func kernelAnnouncesPort(dialed bool) scenario {
 
 // Addresses that the kernel's listener announces to our dialer, and takes back.
 func TestNamespaceWireKernelAnnounces(t *testing.T) {
-	newStage(t, "c", 2).scenes(t, []scenario{
+	newStage(t, "c", 2).scenes(t, append([]scenario{
 		kernelAnnounces(4, 4), kernelAnnounces(6, 6), kernelAnnounces(4, 6), kernelAnnounces(6, 4),
-		kernelAnnouncesPort(true), kernelAnnouncesPort(false),
+		kernelAnnouncesPort(true), kernelAnnouncesPort(false), // Linux announces no port with IPv6: the option is too long beside timestamps
+	}, inBothFamilies([]scenario{
 		{"two addresses, and both removed at once", func(t *testing.T, s *stage) {
 			s.endpoint(5, serverIP(2), "signal")
 			s.endpoint(6, serverIP6(2), "signal")
-			p := s.connect(kernelEnd, ourDialer("c1"), serverIP(1), trickle)
+			p := s.connect(kernelEnd, ourDialer("c1"), s.server(1), trickle)
 			s.await("MPJoinAckRx", 2)
 			s.await("EchoAdd", 2)
 			s.requireCounted(map[string]int{"AddAddrTx": 2, "EchoAdd": 2, "MPJoinSynRx": 2, "MPJoinAckRx": 2})
@@ -118,8 +119,8 @@ func TestNamespaceWireKernelAnnounces(t *testing.T) {
 			require.Equal(t, 2, s.counted()["RmAddrTx"])
 		}},
 		{"one of two addresses is removed while data flows there", func(t *testing.T, s *stage) {
-			s.endpoint(5, serverIP(2), "signal")
-			p := s.connect(kernelEnd, ourDialer("c1"), serverIP(1), trickle)
+			s.endpoint(5, s.server(2), "signal")
+			p := s.connect(kernelEnd, ourDialer("c1"), s.server(1), trickle)
 			s.await("MPJoinAckRx", 1)
 			s.proves(p.client, "s1", "s2")
 			s.do("s", "ip mptcp endpoint delete id 5")
@@ -130,11 +131,11 @@ func TestNamespaceWireKernelAnnounces(t *testing.T) {
 			s.requireCounted(map[string]int{"RmAddrTx": 1})
 		}},
 		{"nobody listens at the announced address", func(t *testing.T, s *stage) {
-			s.endpoint(5, serverIP(2), "signal")
+			s.endpoint(5, s.server(2), "signal")
 			bound := kernelEnd
-			bound.Addr = at(serverIP(1))
-			s.box(fmt.Sprintf("ip daddr %v tcp flags & syn == syn counter comment \"joins\"", serverIP(2)))
-			p := s.connect(bound, ourDialer("c1"), serverIP(1), trickle)
+			bound.Addr = at(s.server(1))
+			s.box(fmt.Sprintf("%s daddr %v tcp flags & syn == syn counter comment \"joins\"", s.ip(), s.server(2)))
+			p := s.connect(bound, ourDialer("c1"), s.server(1), trickle)
 			s.eventually(5*time.Second, "a join is tried", func() bool { return s.count("joins") > 0 })
 			s.await("EchoAdd", 1)
 			s.carrying("c1")
@@ -144,16 +145,16 @@ func TestNamespaceWireKernelAnnounces(t *testing.T) {
 		}},
 		{"no joins to the initial address", func(t *testing.T, s *stage) {
 			s.sysctl("net.mptcp.allow_join_initial_addr_port", "0", "1")
-			s.endpoint(5, serverIP(2), "signal")
-			p := s.connect(kernelEnd, ourDialer("c1", "c2"), serverIP(1), trickle)
+			s.endpoint(5, s.server(2), "signal")
+			p := s.connect(kernelEnd, ourDialer("c1", "c2"), s.server(1), trickle)
 			s.await("MPJoinAckRx", 1)
 			s.flowing(true, "c1", "c2")
 			for _, f := range p.client.state().Subflows[1:] {
-				require.Equal(t, serverIP(2), f.Remote.Addr(), "%v", f)
+				require.Equal(t, s.server(2), f.Remote.Addr(), "%v", f)
 			}
 			p.stop()
 		}},
-	}, reset)
+	})...), reset)
 }
 
 // sysctl sets what clear takes back.
@@ -201,8 +202,8 @@ func weAnnounce(first, second int) scenario {
 
 // Addresses that our listener announces to the kernel's dialer, and takes back; and those of the dialer.
 func TestNamespaceWireWeAnnounce(t *testing.T) {
-	second := netip.AddrPortFrom(serverIP(2), 0)
-	newStage(t, "s", 2).scenes(t, []scenario{
+	second := func(s *stage) netip.AddrPort { return netip.AddrPortFrom(s.server(2), 0) }
+	newStage(t, "s", 2).scenes(t, append([]scenario{
 		weAnnounce(4, 4), weAnnounce(6, 6), weAnnounce(6, 4),
 		{"an address with a port, which the router leads to ours", func(t *testing.T, s *stage) {
 			s.feed("r", "nft -f -", "table ip lead { chain lead { type nat hook prerouting priority -100; tcp dport 7003 dnat to :7000; }\n}\n")
@@ -221,26 +222,27 @@ func TestNamespaceWireWeAnnounce(t *testing.T) {
 			s.requireCounted(map[string]int{"MPJoinSynTx": 0})
 			p.stop()
 		}},
+		{"two addresses, one echo after the other", func(t *testing.T, s *stage) {
+			p := s.connect(ourListener(netip.AddrPortFrom(serverIP(2), 0), netip.AddrPortFrom(serverIP6(2), 0)), kernelEnd, serverIP6(1), trickle)
+			s.await("MPJoinSynAckRx", 2)
+			s.requireCounted(map[string]int{"EchoAddTx": 2, "MPJoinSynAckRx": 2})
+			p.stop()
+		}},
+	}, inBothFamilies([]scenario{
 		{"a dialer that takes no addresses", func(t *testing.T, s *stage) {
 			s.do("c", "ip mptcp limits set add_addr_accepted 0")
-			p := s.connect(ourListener(second), kernelEnd, serverIP(1), trickle)
+			p := s.connect(ourListener(second(s)), kernelEnd, s.server(1), trickle)
 			s.await("EchoAddTx", 1)
 			s.carrying("c1")
 			s.requireCounted(map[string]int{"MPJoinSynTx": 0})
 			p.stop()
 		}},
-		{"two addresses, one echo after the other", func(t *testing.T, s *stage) {
-			p := s.connect(ourListener(second, netip.AddrPortFrom(serverIP6(2), 0)), kernelEnd, serverIP6(1), trickle)
-			s.await("MPJoinSynAckRx", 2)
-			s.requireCounted(map[string]int{"EchoAddTx": 2, "MPJoinSynAckRx": 2})
-			p.stop()
-		}},
 		{"an address added, and removed while data flows there", func(t *testing.T, s *stage) {
-			p := s.connect(ourListener(), kernelEnd, serverIP(1), trickle)
-			p.server.say("add " + at(serverIP(2)))
+			p := s.connect(ourListener(), kernelEnd, s.server(1), trickle)
+			p.server.say("add " + at(s.server(2)))
 			s.await("MPJoinSynAckRx", 1)
 			s.proves(p.server, "s1", "s2")
-			p.server.say("remove " + at(serverIP(2)))
+			p.server.say("remove " + at(s.server(2)))
 			s.await("RmAddr", 1)
 			s.subflows(p.server, 1)
 			s.carrying("s1")
@@ -249,7 +251,7 @@ func TestNamespaceWireWeAnnounce(t *testing.T) {
 		}},
 		{"the echo gets lost", func(t *testing.T, s *stage) {
 			s.box("iifname rc1 tcp option mptcp subtype 3 counter drop comment \"echoes\"")
-			p := s.connect(ourListener(second), kernelEnd, serverIP(1), trickle)
+			p := s.connect(ourListener(second(s)), kernelEnd, s.server(1), trickle)
 			s.await("MPJoinSynAckRx", 1)
 			s.await("AddAddr", 2)
 			s.carrying("c1")
@@ -257,8 +259,8 @@ func TestNamespaceWireWeAnnounce(t *testing.T) {
 			p.stop()
 		}},
 		{"the kernel removes an address while data flows there", func(t *testing.T, s *stage) {
-			s.endpoint(7, clientIP(2), "dev c2 subflow")
-			p := s.connect(ourListener(), kernelEnd, serverIP(1), trickle)
+			s.endpoint(7, s.client(2), "dev c2 subflow")
+			p := s.connect(ourListener(), kernelEnd, s.server(1), trickle)
 			s.await("MPJoinSynAckRx", 1)
 			s.proves(p.server, "c1", "c2")
 			s.do("c", "ip mptcp endpoint delete id 7")
@@ -268,15 +270,15 @@ func TestNamespaceWireWeAnnounce(t *testing.T) {
 			s.requireCounted(map[string]int{"RmAddrTx": 1})
 			p.stop()
 		}},
-	})
+	})...))
 }
 
 // Limits and policies that keep joins out, and addresses of our dialer that go.
 func TestNamespaceWireJoinsRefused(t *testing.T) {
-	newStage(t, "c", 2).scenes(t, []scenario{
+	newStage(t, "c", 2).scenes(t, inBothFamilies([]scenario{
 		{"the kernel takes no joins", func(t *testing.T, s *stage) {
 			s.do("s", "ip mptcp limits set subflow 0")
-			p := s.connect(kernelEnd, ourDialer("c1", "c2"), serverIP(1), trickle)
+			p := s.connect(kernelEnd, ourDialer("c1", "c2"), s.server(1), trickle)
 			s.await("MPJoinRejected", 1)
 			p.client.tells("subflow_closed", "administratively prohibited")
 			s.carrying("c1")
@@ -284,32 +286,37 @@ func TestNamespaceWireJoinsRefused(t *testing.T) {
 			p.stop()
 		}},
 		{"our address goes while data flows there", func(t *testing.T, s *stage) {
-			p := s.connect(kernelEnd, ourDialer("c1", "c2"), serverIP(1), trickle)
+			p := s.connect(kernelEnd, ourDialer("c1", "c2"), s.server(1), trickle)
 			s.await("MPJoinAckRx", 1)
 			s.proves(p.client, "c1", "c2")
-			p.client.say("remove " + netip.AddrPortFrom(clientIP(2), 0).String())
+			p.client.say("remove " + netip.AddrPortFrom(s.client(2), 0).String())
 			s.subflows(p.client, 1)
 			s.carrying("c1")
 			s.requireCounted(map[string]int{"RmAddr": 0}) // a path that was never announced ends with a FIN
 			p.stop()
 		}},
 		{"an interface loses its address and gets it back", func(t *testing.T, s *stage) {
-			p := s.connect(kernelEnd, ourDialer("c1", "c2"), serverIP(1), trickle)
+			p := s.connect(kernelEnd, ourDialer("c1", "c2"), s.server(1), trickle)
 			s.await("MPJoinAckRx", 1)
-			s.do("c", fmt.Sprintf("ip addr del %v/24 dev c2", clientIP(2)))
+			c2 := netip.PrefixFrom(s.client(2), prefixLen(s.client(2)))
+			s.do("c", fmt.Sprintf("ip addr del %v dev c2", c2))
 			s.await("RmAddr", 1)
 			s.subflows(p.client, 1)
 			ours := p.client.state().Info.MPTCP
 			require.Equal(t, []uint64{1, 1}, []uint64{ours.RmAddrTx, ours.RmSubflow})
-			s.do("c", fmt.Sprintf("ip addr add %v/24 dev c2", clientIP(2)))
-			s.do("c", fmt.Sprintf("ip route replace default via %v dev c2 metric 200", gateway(clientIP(2))))
-			s.do("c", fmt.Sprintf("ip route replace default via %v dev c2 table 102", gateway(clientIP(2))))
+			flag := ""
+			if s.family == 6 {
+				flag = " nodad"
+			}
+			s.do("c", fmt.Sprintf("ip addr add %v dev c2%s", c2, flag))
+			s.do("c", fmt.Sprintf("ip -%d route replace default via %v dev c2 metric 200", s.family, gateway(s.client(2))))
+			s.do("c", fmt.Sprintf("ip -%d route replace default via %v dev c2 table 102", s.family, gateway(s.client(2))))
 			s.await("MPJoinAckRx", 2)
 			s.proves(p.client, "c1", "c2")
 			p.stop()
 		}},
 		{"a path goes silent and comes back", func(t *testing.T, s *stage) {
-			p := s.connect(kernelEnd, ourDialer("c1", "c2"), serverIP(1), trickle)
+			p := s.connect(kernelEnd, ourDialer("c1", "c2"), s.server(1), trickle)
 			s.await("MPJoinAckRx", 1)
 			p.client.say("backup c2")
 			s.await("MPPrioRx", 1)
@@ -322,21 +329,21 @@ func TestNamespaceWireJoinsRefused(t *testing.T) {
 			c, srv := p.stop()
 			require.Less(t, max(c.Received.Gap, srv.Received.Gap), 3*time.Second)
 		}},
-	}, reset)
+	}), reset)
 }
 
 // Our listener's policy has a limit too, and four subflows beyond it are taken for those that are to take others' places.
 func TestNamespaceWireListenerRefusesJoins(t *testing.T) {
 	s := newStage(t, "s", 6)
-	s.scenes(t, []scenario{{"more joins than our policy takes", func(t *testing.T, s *stage) {
+	s.scenes(t, inBothFamilies([]scenario{{"more joins than our policy takes", func(t *testing.T, s *stage) {
 		s.box(`tcp flags & rst == rst tcp option mptcp subtype 8 counter comment "refusals"`)
 		s.do("c", "ip mptcp limits set subflow 8")
 		for i := 2; i <= 6; i++ {
-			s.endpoint(i, clientIP(i), fmt.Sprintf("dev c%d subflow", i))
+			s.endpoint(i, s.client(i), fmt.Sprintf("dev c%d subflow", i))
 		}
 		server := ourListener()
 		server.Paths.MaxSubflows = 1
-		p := s.connect(server, kernelEnd, serverIP(1), trickle)
+		p := s.connect(server, kernelEnd, s.server(1), trickle)
 		s.eventually(5*time.Second, "a refusal", func() bool { return s.count("refusals") > 0 })
 		s.subflows(p.server, 5)
 		s.flowing(true, interfaces(6)...)
@@ -345,26 +352,26 @@ func TestNamespaceWireListenerRefusesJoins(t *testing.T) {
 		s.requireCounted(map[string]int{"MPJoinSynTx": 5, "MPJoinSynAckRx": 4})
 		require.Equal(t, 1, s.count("refusals"))
 		p.stop()
-	}}}, reset)
+	}}}), reset)
 	const reason = "tcp.options.mptcp.rst_reason"
-	require.Equal(t, "0x03", strings.TrimSpace(s.captured.tshark("-Y", s.captured.from()+" && tcp.flags.reset==1 && "+reason, "-T", "fields", "-e", reason)))
+	require.Equal(t, "0x03\n0x03", strings.TrimSpace(s.captured.tshark("-Y", s.captured.from()+" && tcp.flags.reset==1 && "+reason, "-T", "fields", "-e", reason)))
 }
 
 // Our echo of the kernel's address gets lost: the kernel may announce it again, and we join once.
 func TestNamespaceWireEchoLost(t *testing.T) {
 	s, paths := newEmulatedStage(t, "c")
-	s.scenes(t, []scenario{{"our echo gets lost", func(t *testing.T, s *stage) {
+	s.scenes(t, inBothFamilies([]scenario{{"our echo gets lost", func(t *testing.T, s *stage) {
 		var lost atomic.Int32
 		echo := onpath.OfSubtype(options.SubAddAddr)
-		paths[0].set(onpath.Strip(onpath.And(onpath.Going(onpath.Forward), onpath.Carries(echo), func([]byte, onpath.Dir) bool { lost.Add(1); return true }), echo))
-		s.endpoint(5, serverIP(2), "signal")
+		s.put(paths[0], onpath.Strip(onpath.And(onpath.Going(onpath.Forward), onpath.Carries(echo), func([]byte, onpath.Dir) bool { lost.Add(1); return true }), echo))
+		s.endpoint(5, s.server(2), "signal")
 		s.sysctl("net.mptcp.add_addr_timeout", "1", "120")
-		p := s.connect(kernelEnd, ourDialer("c1"), serverIP(1), trickle)
+		p := s.connect(kernelEnd, ourDialer("c1"), s.server(1), trickle)
 		s.await("MPJoinAckRx", 1)
 		s.eventually(5*time.Second, "the kernel announces again", func() bool { return s.counted()["AddAddrTx"] >= 2 && lost.Load() >= 2 })
 		s.flowing(true, "c1")
 		s.requireCounted(map[string]int{"EchoAdd": 0, "MPJoinSynRx": 1, "MPJoinAckRx": 1})
 		s.subflows(p.client, 2)
 		p.stop()
-	}}})
+	}}}))
 }

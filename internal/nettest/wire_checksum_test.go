@@ -28,7 +28,7 @@ func TestNamespaceWireChecksums(t *testing.T) {
 					s.requireCounted(nil)
 				}})
 			}
-			newStage(t, ours, 2).scenes(t, list)
+			newStage(t, ours, 2).scenes(t, inBothFamilies(list))
 		})
 	}
 }

@@ -48,7 +48,7 @@ func (s *stage) meet(j job) pair {
 	}
 	s.second()
 	server, client := s.ends("c1", "c2")
-	p := s.connect(server, client, serverIP(1), j)
+	p := s.connect(server, client, s.server(1), j)
 	s.await(joined, 1)
 	return p
 }
@@ -85,7 +85,7 @@ func fastClose(how string) scenario {
 func TestNamespaceWireClose(t *testing.T) {
 	for _, ours := range []string{"c", "s"} {
 		t.Run(fmt.Sprintf("ours is %s", ours), func(t *testing.T) {
-			newStage(t, ours, 2).scenes(t, []scenario{
+			newStage(t, ours, 2).scenes(t, inBothFamilies([]scenario{
 				halfClose("c"), halfClose("s"), fastClose("reset"), fastClose("abort"),
 				{"the kernel's MP_FASTCLOSE", func(t *testing.T, s *stage) {
 					p := s.meet(trickle)
@@ -103,7 +103,7 @@ func TestNamespaceWireClose(t *testing.T) {
 					s.unbox()
 					p.stop()
 				}},
-			}, reset)
+			}), reset)
 		})
 	}
 }
@@ -137,7 +137,7 @@ func (s *stage) keeps(p pair, something func()) {
 
 // Both subflows are reset: our dialer joins again, and the kernel has waited.
 func TestNamespaceWireAllReset(t *testing.T) {
-	newStage(t, "c", 2).scenes(t, []scenario{{"joins again", func(t *testing.T, s *stage) {
+	newStage(t, "c", 2).scenes(t, inBothFamilies([]scenario{{"joins again", func(t *testing.T, s *stage) {
 		p := s.meet(trickle)
 		s.box("tcp dport 1-65535 reject with tcp reset", "tcp sport 1-65535 reject with tcp reset")
 		p.client.event(5*time.Second, "subflow_closed", func(r report) bool { return true })
@@ -146,5 +146,5 @@ func TestNamespaceWireAllReset(t *testing.T) {
 		s.flowing(true, "c1", "c2")
 		s.flowing(false, "c1", "c2")
 		p.stop()
-	}}}, reset)
+	}}}), reset)
 }

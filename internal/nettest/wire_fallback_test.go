@@ -44,7 +44,7 @@ func fallsBack(name, rule string, why extapi.FallbackReason, counter, mine strin
 			s.box(rule)
 		}
 		server, client := s.ends("c1", "c2")
-		p := s.connect(server, client, serverIP(1), short)
+		p := s.connect(server, client, s.server(1), short)
 		c, srv := finish(t, 10*time.Second, p.client, p.server)
 		ours := c
 		if s.ours == "s" {
@@ -69,15 +69,15 @@ func fallsBack(name, rule string, why extapi.FallbackReason, counter, mine strin
 // The option is taken off the SYN, off its answer, or off everything behind: both ends go on as plain TCP.
 func TestNamespaceWireFallback(t *testing.T) {
 	t.Run("our dialer", func(t *testing.T) {
-		newStage(t, "c", 2).scenes(t, []scenario{
+		newStage(t, "c", 2).scenes(t, inBothFamilies([]scenario{
 			fallsBack("SYN", fromSYN, extapi.FallbackPeer, "", "MPCapableFallbackSYNACK"),
 			fallsBack("SYN/ACK", fromSYNACK, extapi.FallbackPeer, "MPCapableFallbackACK", "MPCapableFallbackSYNACK"),
 			fallsBack("third ACK and what follows", fromRest, extapi.FallbackStripped, "MPCapableFallbackACK", "MPCapableDataFallback"),
 			fallsBack("SYNs with it get lost", noSYN, extapi.FallbackBlackhole, "", "Blackhole"),
-		}, infinite)
+		}), infinite)
 	})
 	t.Run("our listener", func(t *testing.T) {
-		newStage(t, "s", 2).scenes(t, []scenario{
+		newStage(t, "s", 2).scenes(t, inBothFamilies([]scenario{
 			fallsBack("SYN", fromSYN, extapi.FallbackPeer, "MPCapableFallbackSYNACK", ""),
 			fallsBack("SYN/ACK", fromSYNACK, extapi.FallbackThirdAck, "MPCapableFallbackSYNACK", "MPCapableFallbackACK"),
 			fallsBack("third ACK and what follows", fromRest, extapi.FallbackThirdAck, "MPCapableDataFallback", "MPCapableFallbackACK"),
@@ -85,14 +85,14 @@ func TestNamespaceWireFallback(t *testing.T) {
 				fallsBack("", noSYN, extapi.FallbackPeer, "MPCapableSYNTXDrop", "").play(t, s)
 				s.do("c", "sysctl -qw net.mptcp.blackhole_timeout=3600") // which makes it forget
 			}},
-		}, infinite)
+		}), infinite)
 	})
 }
 
 // second makes the kernel's dialer join over the second path; ours does so by itself.
 func (s *stage) second() {
 	if s.ours == "s" {
-		s.endpoint(7, clientIP(2), "dev c2 subflow")
+		s.endpoint(7, s.client(2), "dev c2 subflow")
 	}
 }
 
@@ -103,7 +103,7 @@ func joinLost(name, rule string, counted map[string]map[string]int) scenario {
 		s.box("iifname rc2 "+rule, "iifname rc2 tcp flags & syn == syn counter comment \"joins\"")
 		s.second()
 		server, client := s.ends("c1", "c2")
-		p := s.connect(server, client, serverIP(1), trickle)
+		p := s.connect(server, client, s.server(1), trickle)
 		s.eventually(5*time.Second, "a join is tried", func() bool { return s.count("joins") > 0 })
 		s.carrying("c1")
 		got := s.counted()
@@ -132,8 +132,9 @@ func TestNamespaceWireJoinsSpoilt(t *testing.T) {
 					"s": {"MPJoinAckRx": 0}, "c": {"MPJoinSynAckRx": 1},
 				}),
 				{"the third message is lost twice", func(t *testing.T, s *stage) {
+					two := map[int]int{4: 160, 6: 200}[s.family] // bytes of two, and less than of three
 					s.box("iifname rc2 tcp flags & (syn | rst | ack) == ack tcp option mptcp subtype 1 counter comment \"thirds\"",
-						"iifname rc2 tcp flags & (syn | rst | ack) == ack tcp option mptcp subtype 1 quota until 160 bytes drop")
+						fmt.Sprintf("iifname rc2 tcp flags & (syn | rst | ack) == ack tcp option mptcp subtype 1 quota until %d bytes drop", two))
 					p := s.meet(trickle)
 					s.subflows(s.our(p), 2)
 					require.GreaterOrEqual(t, s.count("thirds"), 3)
@@ -153,7 +154,7 @@ func TestNamespaceWireJoinsSpoilt(t *testing.T) {
 					p.stop()
 				}})
 			}
-			newStage(t, ours, 2).scenes(t, list, reset)
+			newStage(t, ours, 2).scenes(t, inBothFamilies(list), reset)
 		})
 	}
 }
@@ -164,7 +165,7 @@ func stripped(paths int) scenario {
 		var p pair
 		if paths == 1 {
 			server, client := s.ends("c1")
-			p = s.connect(server, client, serverIP(1), trickle)
+			p = s.connect(server, client, s.server(1), trickle)
 			s.carrying("c1")
 			s.box("tcp flags & rst == 0 reset tcp option mptcp")
 			s.our(p).event(5*time.Second, "conn_fell_back", func(r report) bool { return true })
@@ -191,7 +192,7 @@ func stripped(paths int) scenario {
 func TestNamespaceWireStripped(t *testing.T) {
 	for _, ours := range []string{"c", "s"} {
 		t.Run("ours is "+ours, func(t *testing.T) {
-			newStage(t, ours, 2).scenes(t, []scenario{stripped(1), stripped(2)}, reset, infinite)
+			newStage(t, ours, 2).scenes(t, inBothFamilies([]scenario{stripped(1), stripped(2)}), reset, infinite)
 		})
 	}
 }

@@ -74,7 +74,7 @@ func TestNamespaceWireLastAckLost(t *testing.T) {
 					paths[0].set(f)
 					s.undo = append(s.undo, func() { paths[0].set(nil) })
 					server, client := s.ends("c1")
-					p := s.connect(server, client, serverIP(1), tc.job)
+					p := s.connect(server, client, s.server(1), tc.job)
 					if tc.job.For > 0 {
 						s.carrying("c1")
 						p.stop()
@@ -90,7 +90,7 @@ func TestNamespaceWireLastAckLost(t *testing.T) {
 					s.requireCounted(nil)
 				}})
 			}
-			s.scenes(t, list)
+			s.scenes(t, inBothFamilies(list))
 		})
 	}
 }

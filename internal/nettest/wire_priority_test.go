@@ -37,9 +37,9 @@ func standingBy() order {
 
 // MP_PRIO and the B of MP_JOIN between our dialer and the kernel's listener.
 func TestNamespaceWireDialerBackup(t *testing.T) {
-	newStage(t, "c", 2).scenes(t, []scenario{
+	newStage(t, "c", 2).scenes(t, inBothFamilies([]scenario{
 		{"a backup from its SYN on takes over", func(t *testing.T, s *stage) {
-			p := s.connect(kernelEnd, standingBy(), serverIP(1), trickle)
+			p := s.connect(kernelEnd, standingBy(), s.server(1), trickle)
 			s.await("MPJoinAckRx", 1)
 			s.requireCounted(map[string]int{"MPJoinSynRx": 1, "MPJoinSynBackupRx": 1})
 			s.quiet("c2", "c1")
@@ -51,7 +51,7 @@ func TestNamespaceWireDialerBackup(t *testing.T) {
 			require.Less(t, max(c.Received.Gap, srv.Received.Gap), 2*time.Second)
 		}},
 		{"our MP_PRIO, there and back", func(t *testing.T, s *stage) {
-			p := s.connect(kernelEnd, ourDialer("c1", "c2"), serverIP(1), trickle)
+			p := s.connect(kernelEnd, ourDialer("c1", "c2"), s.server(1), trickle)
 			s.await("MPJoinAckRx", 1)
 			p.client.say("backup c1")
 			s.await("MPPrioRx", 1)
@@ -64,8 +64,8 @@ func TestNamespaceWireDialerBackup(t *testing.T) {
 			p.stop()
 		}},
 		{"the kernel's MP_PRIO, there and back", func(t *testing.T, s *stage) {
-			s.endpoint(5, serverIP(2), "signal")
-			p := s.connect(kernelEnd, ourDialer("c1"), serverIP(1), trickle)
+			s.endpoint(5, s.server(2), "signal")
+			p := s.connect(kernelEnd, ourDialer("c1"), s.server(1), trickle)
 			s.await("MPJoinAckRx", 1)
 			s.do("s", "ip mptcp endpoint change id 5 backup")
 			s.prioritised(p.client, "s2", true)
@@ -76,8 +76,8 @@ func TestNamespaceWireDialerBackup(t *testing.T) {
 			p.stop()
 		}},
 		{"the kernel's address is a backup from the join on", func(t *testing.T, s *stage) {
-			s.endpoint(5, serverIP(2), "signal backup")
-			p := s.connect(kernelEnd, ourDialer("c1"), serverIP(1), trickle)
+			s.endpoint(5, s.server(2), "signal backup")
+			p := s.connect(kernelEnd, ourDialer("c1"), s.server(1), trickle)
 			s.await("MPJoinAckRx", 1)
 			joined := s.subflow(p.client, "s2")
 			require.True(t, joined.Backup, "%v", joined)
@@ -85,15 +85,15 @@ func TestNamespaceWireDialerBackup(t *testing.T) {
 			require.Equal(t, joined.BytesSent, s.subflow(p.client, "s2").BytesSent)
 			p.stop()
 		}},
-	})
+	}))
 }
 
 // The same between the kernel's dialer and our listener.
 func TestNamespaceWireListenerBackup(t *testing.T) {
-	newStage(t, "s", 2).scenes(t, []scenario{
+	newStage(t, "s", 2).scenes(t, inBothFamilies([]scenario{
 		{"a backup from its SYN on takes over", func(t *testing.T, s *stage) {
-			s.endpoint(7, clientIP(2), "dev c2 subflow backup")
-			p := s.connect(ourListener(), kernelEnd, serverIP(1), trickle)
+			s.endpoint(7, s.client(2), "dev c2 subflow backup")
+			p := s.connect(ourListener(), kernelEnd, s.server(1), trickle)
 			s.await("MPJoinSynAckRx", 1)
 			require.True(t, s.subflow(p.server, "c2").Backup)
 			s.quiet("c2", "c1")
@@ -105,8 +105,8 @@ func TestNamespaceWireListenerBackup(t *testing.T) {
 			require.Less(t, max(c.Received.Gap, srv.Received.Gap), 5*time.Second)
 		}},
 		{"our MP_PRIO, there and back", func(t *testing.T, s *stage) {
-			s.endpoint(7, clientIP(2), "dev c2 subflow")
-			p := s.connect(ourListener(), kernelEnd, serverIP(1), trickle)
+			s.endpoint(7, s.client(2), "dev c2 subflow")
+			p := s.connect(ourListener(), kernelEnd, s.server(1), trickle)
 			s.await("MPJoinSynAckRx", 1)
 			p.server.say("backup c1")
 			s.await("MPPrioRx", 1)
@@ -119,8 +119,8 @@ func TestNamespaceWireListenerBackup(t *testing.T) {
 			p.stop()
 		}},
 		{"the kernel's MP_PRIO, there and back", func(t *testing.T, s *stage) {
-			s.endpoint(7, clientIP(2), "dev c2 subflow")
-			p := s.connect(ourListener(), kernelEnd, serverIP(1), trickle)
+			s.endpoint(7, s.client(2), "dev c2 subflow")
+			p := s.connect(ourListener(), kernelEnd, s.server(1), trickle)
 			s.await("MPJoinSynAckRx", 1)
 			s.do("c", "ip mptcp endpoint change id 7 backup")
 			s.prioritised(p.server, "c2", true)
@@ -130,5 +130,5 @@ func TestNamespaceWireListenerBackup(t *testing.T) {
 			s.requireCounted(map[string]int{"MPPrioTx": 2})
 			p.stop()
 		}},
-	})
+	}))
 }

@@ -54,10 +54,10 @@ func TestNamespaceWireKernelsBursts(t *testing.T) {
 			if ours == "c" {
 				d = onpath.Back
 			}
-			s.scenes(t, []scenario{
+			s.scenes(t, inBothFamilies([]scenario{
 				burst("mappings on every segment", 10_000_000, nil, paths),
 				burst("mappings on the first segment", 2_000_000, func() onpath.Element { return firstOnly(d) }, paths),
-			})
+			}))
 			const subtype, length, dsn = "tcp.options.mptcp.subtype", "tcp.options.mptcp.datalvllen", "tcp.options.mptcp.rawdataseqno"
 			var longer, repeated, bare, opening int
 			last := ""

@@ -1,6 +1,7 @@
 package nettest
 
 import (
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -17,6 +18,7 @@ import (
 type stage struct {
 	*lab
 	ours, theirs string // hosts
+	family       int    // of the addresses in this scenario
 	captured     *capture
 	sums         bool     // whether our end is to want checksums
 	loses        bool     // a path may be silent for so long that our end opens it anew, and resets the old subflow
@@ -32,7 +34,7 @@ type stage struct {
 // has two interfaces.
 func newStage(t *testing.T, ours string, paths int) *stage {
 	both := leg{mbit: 20, family: 46}
-	s := &stage{ours: ours, theirs: "s"}
+	s := &stage{ours: ours, theirs: "s", family: 4}
 	if ours == "s" {
 		s.theirs = "c"
 	}
@@ -48,6 +50,26 @@ func newStage(t *testing.T, ours string, paths int) *stage {
 type scenario struct {
 	name string
 	play func(t *testing.T, s *stage)
+}
+
+// The addresses of both hosts' interfaces.
+func (s *stage) client(i int) netip.Addr { return clientAddr(s.family, i) }
+func (s *stage) server(i int) netip.Addr { return serverAddr(s.family, i) }
+
+// ip is what nft calls the family.
+func (s *stage) ip() string { return map[int]string{4: "ip", 6: "ip6"}[s.family] }
+
+// inBothFamilies are the scenarios with IPv4, and then with IPv6.
+func inBothFamilies(list []scenario) (both []scenario) {
+	for _, family := range []int{4, 6} {
+		for _, sc := range list {
+			both = append(both, scenario{fmt.Sprintf("%s, IPv%d", sc.name, family), func(t *testing.T, s *stage) {
+				s.family = family
+				sc.play(t, s)
+			}})
+		}
+	}
+	return both
 }
 
 // scenes plays all scenarios. tolerated are what tshark may find in our packets there (see judge).
@@ -109,7 +131,7 @@ func (s *stage) clear() {
 	for _, undo := range s.undo {
 		undo()
 	}
-	s.undo, s.sums, s.loses = nil, false, false
+	s.undo, s.sums, s.loses, s.family = nil, false, false, 4
 }
 
 // counted is what the kernel has counted in this scenario.

@@ -49,17 +49,17 @@ func TestNamespaceWireThirdAckLost(t *testing.T) {
 	for _, ours := range []string{"c", "s"} {
 		t.Run("ours is "+ours, func(t *testing.T) {
 			s, paths := newEmulatedStage(t, ours)
-			s.scenes(t, []scenario{
+			s.scenes(t, inBothFamilies([]scenario{
 				{"the client's data is next", func(t *testing.T, s *stage) {
 					s.lose(paths[0], 1)
 					server, client := s.ends("c1")
-					p := s.connect(server, client, serverIP(1), short)
+					p := s.connect(server, client, s.server(1), short)
 					s.bothMultipath(s.outcome(finish(t, 10*time.Second, p.client, p.server)))
 				}},
 				{"the server speaks first", func(t *testing.T, s *stage) {
 					s.lose(paths[0], 1)
 					server, client := s.ends("c1")
-					server.Role, client.Role, client.Addr, client.URLs = "greeter", "guest", at(serverIP(1)), []string{"once"}
+					server.Role, client.Role, client.Addr, client.URLs = "greeter", "guest", at(s.server(1)), []string{"once"}
 					p := pair{server: s.serve("s", server)}
 					p.client = s.start("c", client)
 					p.client.wait(10*time.Second, "done")
@@ -69,7 +69,7 @@ func TestNamespaceWireThirdAckLost(t *testing.T) {
 				{"the client's first data is lost too, and not what follows", func(t *testing.T, s *stage) {
 					s.lose(paths[0], 1, 2)
 					server, client := s.ends("c1")
-					p := s.connect(server, client, serverIP(1), short)
+					p := s.connect(server, client, s.server(1), short)
 					our, their := s.outcome(finish(t, 10*time.Second, p.client, p.server))
 					if s.ours == "c" && our.Info.Carrier == extapi.CarrierTCP {
 						require.Equal(t, 1, s.counted()["MPCapableFallbackACK"], nonzero(s.counted())) // the kernel's listener does not wait
@@ -77,7 +77,7 @@ func TestNamespaceWireThirdAckLost(t *testing.T) {
 					}
 					s.bothMultipath(our, their)
 				}},
-			}, infinite)
+			}), infinite)
 		})
 	}
 }

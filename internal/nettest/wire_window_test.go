@@ -20,7 +20,7 @@ func TestNamespaceWireSlowReader(t *testing.T) {
 					s.requireCounted(nil, "MPJoinRejected", "MPRstRx", "MPRstTx") // paths that a shut window makes look stale are tried anew
 				}})
 			}
-			newStage(t, ours, 2).scenes(t, list, reset)
+			newStage(t, ours, 2).scenes(t, inBothFamilies(list), reset)
 		})
 	}
 }

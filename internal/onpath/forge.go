@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"github.com/mptcp-go/mptcp/internal/wire/packet"
+	"github.com/mptcp-go/mptcp/options"
 )
 
 // Forge adds a segment behind each one that matches, in its direction or, against it, in the other. shape
@@ -47,10 +48,37 @@ func Finish(m Match, against bool) Element {
 	return Forge(m, against, func(s *packet.Segment) { s.Flags |= packet.FIN })
 }
 
-// ForgeOption forges a pure acknowledgment with this option area behind matching segments: REMOVE_ADDR,
-// MP_FASTCLOSE, MP_FAIL, or a DSS of any kind.
+// ForgeOption forges a pure acknowledgment with these options behind matching segments: REMOVE_ADDR, MP_FASTCLOSE, MP_FAIL, or a
+// DSS of any kind. It has the timestamps of the segment before it: without them a receiver that has agreed to them drops it
+// (RFC 7323 section 3.2).
 func ForgeOption(m Match, against bool, area []byte) Element {
-	return Forge(m, against, func(s *packet.Segment) { s.Options = area })
+	return Func(func(p []byte, d Dir, emit Emit) {
+		s, err := packet.Parse(p)
+		if err != nil {
+			emit(p, d)
+			return
+		}
+		all := append(timestamps(s.Options, against), area...)
+		Forge(m, against, func(s *packet.Segment) { s.Options = all }).Process(0, p, d, emit)
+	})
+}
+
+// timestamps are the option area of an acknowledgment in the same direction, or in answer.
+func timestamps(area []byte, answer bool) []byte {
+	for len(area) > 0 {
+		r, rest, err := options.Next(area)
+		if err != nil || len(r) == 0 {
+			return nil
+		}
+		if t, err := options.ParseTimestamps(r); err == nil {
+			if answer {
+				t.Value, t.Echo = t.Echo, t.Value
+			}
+			return t.Append([]byte{options.KindNOP, options.KindNOP})
+		}
+		area = rest
+	}
+	return nil
 }
 
 // Answer replies to matching segments with a RST, as a firewall that rejects does, and loses them.

@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/mptcp-go/mptcp/internal/wire/packet"
+	"github.com/mptcp-go/mptcp/options"
 )
 
 func TestForgedSegments(t *testing.T) {
@@ -41,6 +42,17 @@ func TestForgedSegments(t *testing.T) {
 	}
 	pure := made(t, Forward, packet.Segment{Flags: packet.ACK})
 	require.Equal(t, []travelling{pure}, through(Reset(IsData, false, 0), []travelling{pure}))
+}
+
+// A forged acknowledgment has the timestamps without which it would be dropped, as its sender would have them.
+func TestForgedOptionsComeWithTimestamps(t *testing.T) {
+	stamp := options.Timestamps{Value: 7, Echo: 9}
+	data := made(t, Forward, packet.Segment{Seq: 100, Ack: 500, Flags: packet.ACK, Payload: []byte("hello"), Options: stamp.Append([]byte{1, 1})})
+	for against, want := range map[bool]options.Timestamps{false: stamp, true: {Value: 9, Echo: 7}} {
+		out := through(ForgeOption(IsData, against, []byte{30, 4, 0x40, 9}), []travelling{data})
+		require.Len(t, out, 2)
+		require.Equal(t, append(want.Append([]byte{1, 1}), 30, 4, 0x40, 9), seg(t, out[1]).Options)
+	}
 }
 
 func TestAnswerDoesNotAnswerResets(t *testing.T) {

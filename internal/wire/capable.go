@@ -48,8 +48,14 @@ const maxPuzzled = 3
 // takeThird takes the client's third message, alone or with the first data.
 func (f *Flow) takeThird(now time.Duration, in *tcp.Incoming) bool {
 	h := &f.hs
-	if in.Kind == tcp.KindSYN {
+	switch {
+	case in.Kind == tcp.KindSYN:
 		return true // again; TCP answers it
+	case in.Off != 1:
+		// The first one was lost. Linux falls back where this one has no keys; but the client will send its first sequence
+		// number again, and that with MP_CAPABLE. What has them, and is not the first, is no proof that the mapping
+		// begins there: see below.
+		return false
 	}
 	if f.got.hasCapable {
 		next, err := h.capable.HandleAck(f.got.capable, in.Len > 0)
@@ -61,14 +67,10 @@ func (f *Flow) takeThird(now time.Duration, in *tcp.Incoming) bool {
 			return true
 		}
 	}
-	switch {
-	case in.Off != 1:
-		// The first one was lost, and this one cannot have the keys. Linux falls back; but the client will
-		// send its first sequence number again, and that with MP_CAPABLE.
-		return false
-	case f.got.any() && h.puzzled < maxPuzzled:
+	if in.Len == 0 && f.got.any() && h.puzzled < maxPuzzled {
 		// Options pass, so nothing has been stripped: a DATA_FIN that has taken the place of the keys. Our
-		// SYN/ACK, sent again, asks for them.
+		// SYN/ACK, sent again, asks for them. Data is another matter: Linux 6.18 sends what its SYN had, and we have not
+		// taken, without a mapping, and counts subflow sequence numbers from behind it.
 		h.puzzled++
 		return false
 	}

@@ -122,6 +122,31 @@ func TestThirdMessageWithoutMPCapable(t *testing.T) {
 	}
 }
 
+// Linux 6.18, whose SYN had data that nobody took, sends that data again without a mapping. MP_CAPABLE comes with what follows, and
+// a mapping that begins at subflow sequence number 1 there. Taken for what they say, they would leave the end of the stream without
+// a mapping: the connection is plain TCP, whichever of the two comes first.
+func TestDataOfTheSYNIsSentAgainWithoutAMapping(t *testing.T) {
+	for _, reordered := range []bool{false, true} {
+		s := newScript(t, false)
+		p := s.syn(capableSyn)
+		p.wants("our key", "SYN/ACK, MP_CAPABLE 12")
+		withData := oneKey
+		withData.HasReceiver, withData.ReceiverKey, withData.HasData, withData.DataLen = true, uint64(s.us.key), true, 6
+		if reordered {
+			p.next += 5
+			p.sends(packet.ACK, "behind", withData)
+			p.next -= 11
+		}
+		p.sends(packet.ACK, "early", options.DSS{HasAck: true, DataAck: s.us.key.IDSN() + 1})
+		p.sends(packet.ACK, "behind", withData)
+		p.sends(packet.ACK|packet.FIN, "")
+		s.wait(time.Second)
+		require.Equal(t, "earlybehind", s.us.in.String())
+		require.True(t, s.us.eof)
+		require.Equal(t, extapi.FallbackThirdAck, s.us.eng.Info().Fallback)
+	}
+}
+
 // "If A does not immediately have data to send, it MUST include the MP_CAPABLE on the first ACK, but without the additional
 // data parameters. When A does have data to send, it must repeat the sending of the MP_CAPABLE option from the first ACK,
 // with additional data parameters": until the server shows that it has the key.

@@ -185,8 +185,8 @@ var pathBoxes = []passage{
 		return onpath.Reset(onpath.And(onpath.IsData, onpath.Nth(30)), false, 5)
 	}),
 	made("M31 MP_FASTCLOSE with a wrong key", used, forged(30, options.Fastclose{ReceiverKey: 7})),
-	made("M31 MP_FAIL", used, forged(30, options.MPFail{DSN: 7})),
-	made("M31 DATA_ACK of what was never sent", used, forged(30, options.DSS{HasAck: true, Ack64: true, DataAck: 7})),
+	made("M31 MP_FAIL", lost, forged(30, options.MPFail{DSN: 7})),
+	made("M31 DATA_ACK of what was never sent", lost, forged(30, options.DSS{HasAck: true, Ack64: true, DataAck: 7})),
 	made("M31 mapping outside of the window", used, forged(30, options.DSS{HasMap: true, DSN64: true, DSN: 7, SSN: 1 << 30, DataLen: 9})),
 	made("M35 FIN", survives, func(*world) onpath.Element { return onpath.Finish(onpath.And(onpath.IsData, onpath.Nth(30)), false) }),
 }

@@ -1,6 +1,7 @@
 package tcp
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -47,6 +48,21 @@ func TestBlindData(t *testing.T) {
 	require.EqualValues(t, 11, s.got)
 	s.peer("A seq=11 len=10 ack=0")
 	require.EqualValues(t, 21, s.got, "old, but not older than the largest window")
+}
+
+// Section 5.2: "(SND.UNA - MAX.SND.WND) <= SEG.ACK".
+func TestOldestACKOfBlindData(t *testing.T) {
+	s := dialed(t, "mss=1460 win=1000")
+	for una := 1; una < 3001; una += 500 {
+		s.send(500)
+		s.peer(fmt.Sprintf("A seq=1 ack=%d win=1000", una+500))
+	}
+	s.outs = nil
+	s.peer("A seq=1 len=10 ack=2000 win=1000")
+	s.want("A ack=1", "older by one than the largest window")
+	require.EqualValues(t, 1, s.got)
+	s.peer("A seq=1 len=10 ack=2001 win=1000")
+	require.EqualValues(t, 11, s.got)
 }
 
 // Section 7: the challenges are limited, and come again with time.

@@ -17,6 +17,17 @@ func (s *script) icmp(trouble packet.Trouble, mtu, seq int) {
 	s.drain()
 }
 
+// A router that claims to take next to nothing lies: what every path carries stays.
+func TestAbsurdMTUIsNotBelieved(t *testing.T) {
+	for _, mtu := range []int{1, 68, 100} {
+		s := dialed(t, "mss=1460")
+		s.send(1460)
+		s.icmp(packet.TroubleTooBig, mtu, 1)
+		require.Equal(t, s.c.mtu.least, s.c.mtu.current)
+		require.GreaterOrEqual(t, s.c.FullPayload(), 500)
+	}
+}
+
 // RFC 1191: the packet was too big, its bytes go again in smaller ones.
 func TestPacketTooBig(t *testing.T) {
 	s := dialed(t, "mss=1460 sackok")
