@@ -282,7 +282,6 @@ func (f *Flow) Room() int {
 	if f.held() {
 		return 0
 	}
-	f.in.room = false // the engine sees for itself
 	room := max(0, f.c.Room())
 	if room == 0 && f.plain() && f.c.ShutOut() {
 		return 1 // the engine probes the data-level window, of which plain TCP has none: this byte is for TCP's own probes
@@ -307,6 +306,7 @@ func (f *Flow) Send(now time.Duration, m engine.Mapping, p pool.Ref) {
 	if m.DataFIN && f.sendsCapable(f.tx.next()) {
 		m = f.splitFIN(now, m)
 	}
+	f.in.room = false // the engine has seen it for itself
 	f.tx.push(m)
 	f.c.Queue(now, p)
 }

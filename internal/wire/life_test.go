@@ -63,6 +63,31 @@ func TestPlainPeers(t *testing.T) {
 	}
 }
 
+// Whoever asks for a flow's room, be it to choose one for a signal, does not keep it from who waits for it to write. The first DATA_ACK
+// makes the connection established, which lets its signals out; it brings no word of data that has arrived, for with a checksum none
+// has before all of its mapping, whose end is lost here.
+func TestRoomIsOfferedWhoeverAsked(t *testing.T) {
+	w, r := one(t, 40, func(h *host) {
+		h.offer.Checksum = true
+		h.cfg.JoinDelay, h.cfg.RecvBuffer = time.Hour, 64<<10 // and no word of a larger window
+	})
+	r.delay = 26 * time.Millisecond
+	w.client.out, w.server.out = pattern(22335), pattern(36377)
+	var left []time.Duration // data segments
+	r.box = func(up bool, s packet.Segment) []packet.Segment {
+		if up && len(s.Payload) > 0 {
+			if left = append(left, w.now); len(left) == 9 {
+				return nil
+			}
+		}
+		return pass(s)
+	}
+	w.dial()
+	w.run(time.Second, func() bool { return w.server.in.Len() == 22335 })
+	require.Equal(t, left[0], left[8], "the initial window")
+	require.Less(t, left[9]-left[0], 2*r.delay+2*time.Millisecond, "the first acknowledgement makes room")
+}
+
 // lose drops the n-th packets (counted from 1) of those that match.
 func lose(match func(up bool, s packet.Segment) bool, which ...int) box {
 	n := 0

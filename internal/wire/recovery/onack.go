@@ -19,6 +19,7 @@ type news struct {
 	duplicate        bool
 
 	sentAt           time.Duration // of the newest segment delivered
+	again            bool          // a segment was cumulatively acknowledged that was sent more than once
 	oldest, youngest time.Duration // of those delivered that were sent but once
 	hasOldest        bool          // one was cumulatively acknowledged
 	hasYoungest      bool          // one was acknowledged at all
@@ -87,6 +88,9 @@ func (s *Sender) accumulate(now time.Duration, n *news) {
 			break
 		}
 		b.drop()
+	}
+	if n.again { // what lies behind a retransmission may have waited there for it since long ago
+		n.hasOldest, n.hasYoungest, n.youngest = false, false, 0
 	}
 	n.acked = int64(off - b.una)
 	b.una = off
@@ -157,6 +161,8 @@ func (s *Sender) deliver(now time.Duration, n *news, r *record, end uint64, cumu
 			}
 			n.youngest, n.hasYoungest = max(n.youngest, r.sentAt), true
 		}
+	} else if cumulative {
+		n.again = true
 	}
 	b.fack = max(b.fack, end)
 	if r.timed() && (r.original() || s.believable(now, r, n.ack, cumulative)) {

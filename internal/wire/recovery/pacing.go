@@ -82,11 +82,19 @@ func (p *pacer) set(now time.Duration, rate, mss int64) {
 	p.rate = max(rate, 0)
 }
 
+// refill adds what has been earned. The time that has earned no whole token yet goes on counting: who asks often loses nothing.
 func (p *pacer) refill(now time.Duration, mss int64) {
-	if p.rate > 0 {
-		p.tokens = min(p.tokens+perTime(p.rate, now-p.filled), p.size(p.unit(mss)))
+	size := p.size(p.unit(mss))
+	earned := perTime(p.rate, now-p.filled)
+	if p.rate == 0 || p.tokens+earned >= size {
+		if p.rate > 0 {
+			p.tokens = size
+		}
+		p.filled = now
+		return
 	}
-	p.filled = now
+	p.tokens += earned
+	p.filled += timeFor(earned, p.rate)
 }
 
 // allow cuts n to what the rate permits now: all tokens, once they suffice for a unit or for n.

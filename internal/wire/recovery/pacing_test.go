@@ -97,3 +97,16 @@ func TestPacingArithmetic(t *testing.T) {
 	require.Equal(t, time.Duration(1), timeFor(1, 1<<40))
 	require.Equal(t, time.Duration(1<<62), timeFor(1<<62, 1))
 }
+
+// However often somebody asks, as whenever another subflow of the connection has something to do, the rate stays what it is.
+func TestPacingWhoeverAsksHowOften(t *testing.T) {
+	var p pacer
+	p.set(0, 72395, 1448)
+	p.sent(0, p.tokens)
+	now := time.Duration(0)
+	for p.allow(now, 2896, 1448) == 0 {
+		now += time.Microsecond
+		require.Less(t, now, 41*time.Millisecond)
+	}
+	require.GreaterOrEqual(t, now, 40*time.Millisecond, "2896 B at 72395 B/s")
+}

@@ -113,6 +113,25 @@ func TestRFC6298Timestamps(t *testing.T) {
 	require.False(t, o.Spurious)
 }
 
+// What has waited behind a hole says how long that took to fill, and nothing about the path: only the echo of what has filled it does.
+// Its arrival had no SACK block, for want of the option, or because the ACK that had the block was lost.
+func TestRFC6298BehindAHole(t *testing.T) {
+	for _, o := range []func(*Config){noSACK, func(*Config) {}} {
+		x := noProbe(newScript(t, 10, o).send(0, 3))
+		x.timer(300, RTO)
+		x.send(0, 1).at(400)
+		filled := x.acks(Ack{Off: off(3), HasEcho: true, EchoedAt: ms(300), Pure: true})
+		require.Equal(t, ms(100), filled.RTT)
+		require.Equal(t, ms(100), x.s.SRTT())
+		require.Zero(t, x.ctl.acks[0].RTT)
+
+		x = noProbe(newScript(t, 10, o, noTimestamps).send(0, 3))
+		x.timer(300, RTO)
+		x.send(0, 1).at(400).ack(3)
+		require.False(t, x.last.HasRTT)
+	}
+}
+
 // A timer that is not served in time does not run wild.
 func TestLateTimer(t *testing.T) {
 	x := newScript(t, 10).send(0, 2)

@@ -9,6 +9,15 @@ type slowSYN struct {
 	mss    int64
 }
 
+// LostSYN tells how often a SYN or SYN/ACK has timed out that was sent without this sender.
+func (s *Sender) LostSYN(n int) {
+	for range n {
+		s.timer.sinceSYN = true
+		s.start.lost()
+	}
+	s.start.mss = s.mss
+}
+
 // lost notes a timeout of SYN. The controller hears nothing of it: it would set its threshold for a
 // window that was never used.
 func (c *slowSYN) lost() {

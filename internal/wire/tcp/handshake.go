@@ -13,7 +13,7 @@ type handshake struct {
 	due         bool          // a SYN or SYN/ACK should leave now
 	passive     bool          // the peer's SYN came first
 	attempt     int           // how many have left
-	firstAt     time.Duration // when the first one left
+	at          time.Duration // when the latest one left
 	peerMSS     int           // of its option
 	peerScale   bool          // the peer offered window scale
 	unreachable bool          // an ICMP error said so
@@ -43,11 +43,10 @@ func (c *Conn) handshakeTimeout(now time.Duration) {
 
 // sentSYN arms the timer, for twice as long each time (RFC 6298 section 5.5).
 func (c *Conn) sentSYN(now time.Duration) {
-	if c.hs.attempt == 0 {
-		c.hs.firstAt = now
-	} else {
+	if c.hs.attempt > 0 {
 		c.stats.SegsRetrans++
 	}
+	c.hs.at = now
 	c.timers.set(timerHandshake, now+initialRTO<<min(c.hs.attempt, 6))
 	c.hs.attempt++
 	c.hs.due = false
@@ -149,6 +148,7 @@ func (c *Conn) established(now time.Duration) {
 		Pacing:     c.cfg.Pacing,
 	})
 	c.rtx.Resume(1)
+	c.rtx.LostSYN(int(c.stats.Timeouts))
 	if rtt, ok := c.handshakeRTT(now); ok {
 		c.rtx.SetRTT(now, rtt)
 	}
@@ -158,15 +158,15 @@ func (c *Conn) established(now time.Duration) {
 	c.h.Established(now)
 }
 
-// handshakeRTT is the round trip of our SYN, which with a retransmission is known only through the echo of
-// its timestamp (Karn's algorithm, RFC 6298 section 3).
+// handshakeRTT is the round trip of our SYN. With a retransmission it is known only when the answer echoes the timestamp of the
+// latest one: what echoes an earlier one may have been sent again itself, and is as old as its first copy's loss (Karn's algorithm,
+// RFC 6298 section 3).
 func (c *Conn) handshakeRTT(now time.Duration) (time.Duration, bool) {
-	switch {
-	case c.hs.attempt == 1:
-		return max(now-c.hs.firstAt, time.Microsecond), true
-	case c.ts.on && c.head.hasTS && c.head.tsEcr != 0:
+	if c.hs.attempt > 1 {
 		at, ok := c.ts.echoed(now, c.head.tsEcr)
-		return max(now-at, tick), ok && at >= c.hs.firstAt/tick*tick
+		if !ok || !c.ts.on || !c.head.hasTS || c.head.tsEcr == 0 || at < c.hs.at/tick*tick {
+			return 0, false
+		}
 	}
-	return 0, false
+	return max(now-c.hs.at, time.Microsecond), true
 }

@@ -41,6 +41,37 @@ func TestSYNIsRepeatedWithBackoffAndGivenUp(t *testing.T) {
 	require.False(t, armed)
 }
 
+// RFC 6298 section 3: a round trip is not measured with a segment that was sent again, unless a timestamp tells which copy has been
+// answered. Section 5.7: the timeout is 3 s then.
+func TestRoundTripOfARepeatedSYN(t *testing.T) {
+	for echo, rtt := range map[string]time.Duration{"ts=7,0": 0, "ts=7,1000": 40 * time.Millisecond} {
+		s := newScript(t, withTimestamps).dial()
+		s.want("S seq=0", "it gets lost, or the answer does")
+		s.after(time.Second)
+		s.want("S seq=0", "again")
+		s.after(40 * time.Millisecond)
+		s.peer("SA seq=0 ack=1 mss=1460 win=65535 " + echo)
+		perf := s.c.Stats().Perf
+		require.Equal(t, rtt, perf.SmoothedRTT)
+		if rtt == 0 {
+			require.Equal(t, 3*time.Second, perf.CurRTO)
+		}
+		require.Greater(t, perf.CurCwnd, int64(9*1448), "RFC 6928 section 2: one retransmission does not matter")
+	}
+}
+
+// RFC 6928 section 2: the initial window is one segment after "more than one" retransmission.
+func TestSlowStartAfterTwoLostSYNs(t *testing.T) {
+	s := newScript(t).dial()
+	s.after(3 * time.Second)
+	s.outs = nil
+	s.peer("SA seq=0 ack=1 mss=1460 win=65535")
+	s.want("A seq=1 ack=1", "the third segment")
+	s.send(5000)
+	s.want("A seq=1 len=1460", "one segment")
+	s.quiet("and no more")
+}
+
 func TestActiveOpen(t *testing.T) {
 	s := newScript(t).dial()
 	s.want("S seq=0", "we open")

@@ -126,7 +126,9 @@ func (c *Conn) Room() int {
 		return 0
 	}
 	room := c.room()
-	c.snd.hungry = room < int64(c.Worthwhile())
+	if room < int64(c.Worthwhile()) {
+		c.snd.hungry = true // and who asks and finds enough need not be who waits for it: Queue tells that it is used
+	}
 	return int(max(0, min(room, math.MaxInt32)))
 }
 
