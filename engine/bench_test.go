@@ -32,6 +32,7 @@ func (f *wireFlow) Close(time.Duration)                   {}
 func (f *wireFlow) Abort(time.Duration, ResetReason)      {}
 func (f *wireFlow) Limit(int64)                           {}
 func (f *wireFlow) Probe(now time.Duration) time.Duration { return now }
+func (f *wireFlow) Remind(time.Duration)                  {}
 func (f *wireFlow) Stats(time.Duration) FlowStats {
 	return FlowStats{SRTT: time.Millisecond, Acked: -1}
 }

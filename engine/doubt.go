@@ -20,6 +20,7 @@ const (
 func (c *Conn) HandleAcked(now time.Duration, id PathID) {
 	if s := c.flow(id); s != nil {
 		c.observe(now, s)
+		c.armLag(now, s)
 	}
 }
 

@@ -39,6 +39,9 @@ type Flow interface {
 	// under way; the answer comes as Conn.HandleProgress. It returns when the question leaves: a carrier whose
 	// peer leaves some without an answer when they come too fast keeps it until its turn.
 	Probe(now time.Duration) (leaves time.Duration)
+	// Remind asks the peer's TCP for an ACK at once, which brings the newest DATA_ACK along. It is only called where
+	// FlowStats.Patience is known.
+	Remind(now time.Duration)
 	// Stats reads the flow's measurements. It may make one cheap system call.
 	Stats(now time.Duration) FlowStats
 }

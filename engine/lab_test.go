@@ -460,6 +460,8 @@ func (f *labFlow) Probe(now time.Duration) time.Duration {
 	return now
 }
 
+func (f *labFlow) Remind(now time.Duration) { f.Probe(now) }
+
 func (f *labFlow) Stats(now time.Duration) FlowStats {
 	rtt := 2 * f.link.delay
 	if f.link.rate > 0 {

@@ -421,6 +421,7 @@ func (f *scriptFlow) Probe(now time.Duration) time.Duration {
 	f.note("probe")
 	return now + f.held
 }
+func (f *scriptFlow) Remind(time.Duration)              { f.note("remind") }
 func (f *scriptFlow) Stats(now time.Duration) FlowStats { return f.stats }
 
 func sorted(l []string) []string {

@@ -12,6 +12,8 @@ type timers struct {
 	backoff uint          // doublings of the data-level timeout
 	head    time.Duration // next look at the oldest byte's carriers (overdue.go); 0: off
 	looks   uint          // at the same late byte
+	lag     time.Duration // when the peer is asked for the DATA_ACK of what its TCP has (lag.go); 0: off
+	lags    uint          // questions since then
 	woke    time.Duration // when the connection last came back from a pause: signs of life may wait unread
 	persist time.Duration // next window probe; 0: off
 	probes  uint          // window probes since the window closed
@@ -52,6 +54,7 @@ func (c *Conn) HandleTimeout(now time.Duration) {
 	c.delayedAck(now)
 	c.checkStall(now)
 	c.checkHead(now)
+	c.checkLag(now)
 	c.checkData(now)
 	c.checkPersist(now)
 	c.endPenalties(now)

@@ -54,6 +54,7 @@ func (w *wire) Close(time.Duration)                     {}
 func (w *wire) Abort(time.Duration, engine.ResetReason) {}
 func (w *wire) Limit(int64)                             {}
 func (w *wire) Probe(now time.Duration) time.Duration   { return now }
+func (w *wire) Remind(time.Duration)                    {}
 func (w *wire) Stats(time.Duration) engine.FlowStats    { return engine.FlowStats{} }
 func (w *wire) Pending() int                            { return len(w.out) }
 func (w *wire) Queued() (int, bool)                     { return 0, true }

@@ -234,6 +234,9 @@ func (f *Flow) Probe(now time.Duration) (leaves time.Duration) {
 	return now
 }
 
+// Remind asks in the same way: whoever echoes sends the newest DATA_ACK before.
+func (f *Flow) Remind(now time.Duration) { f.Probe(now) }
+
 // Close sends a FIN once everything queued has left (FINQueued).
 func (f *Flow) Close(now time.Duration) { f.now, f.closing = now, true }
 

@@ -349,6 +349,13 @@ func (f *Flow) Probe(now time.Duration) (leaves time.Duration) {
 	return now
 }
 
+// Remind makes the peer send its newest DATA_ACK: that of an ACK of its TCP's.
+func (f *Flow) Remind(now time.Duration) {
+	if !f.c.Repeat(now) {
+		f.Probe(now)
+	}
+}
+
 // probeTimeout sends the probe that has waited.
 func (f *Flow) probeTimeout(now time.Duration) {
 	if p := &f.probe; p.again != 0 && now >= p.again {

@@ -89,8 +89,10 @@ func (c *Conn) readSACK(ack uint64) {
 		c.stats.SACKBlocksRcvd++
 		r := Range{From: uint64(from), To: uint64(to)}
 		if i == 0 && (r.To <= ack || c.within(r, blocks)) {
-			a.DSACK, a.HasDSACK = r, true
 			c.stats.DSACKDups++
+			if r != (Range{From: c.live.repeated, To: c.live.repeated + 1}) { // that was Repeat
+				a.DSACK, a.HasDSACK = r, true
+			}
 			continue
 		}
 		if r.To > max(ack, c.snd.una) {

@@ -6,6 +6,9 @@ import "time"
 type liveness struct {
 	heard    time.Duration // when an acceptable segment came last
 	probe    bool          // a probe should leave now
+	repeat   bool          // an octet should, again
+	octet    [1]byte       // that one, on its way out
+	repeated uint64        // its offset; 0: none ever was
 	keeps    int           // keep-alives without an answer
 	persists int           // window probes since the window closed
 	answered int           // of those, how many have been answered: those before it came back
@@ -53,6 +56,17 @@ func (c *Conn) KeepAlive(time.Duration) {
 	if c.state.synchronized() && c.state != TimeWait {
 		c.ask()
 	}
+}
+
+// Repeat has the peer send an ACK at once: the newest octet that was acknowledged leaves again. False: there is none, or a FIN was
+// acknowledged behind it. A keep-alive, which has no payload, would do in theory; but of such segments outside its window Linux
+// answers one in 500 ms. And a keep-alive says that nothing is under way (Extension.Asked), which nobody can tell from this.
+func (c *Conn) Repeat(time.Duration) bool {
+	if !c.state.synchronized() || c.state == TimeWait || c.snd.una <= 1 || c.snd.una > c.snd.end {
+		return false
+	}
+	c.live.repeat = true
+	return true
 }
 
 // ask lets a keep-alive leave.

@@ -162,3 +162,58 @@ func TestAProbeOpensNoWindow(t *testing.T) {
 	s.want("A seq=1 len=0 win=65535", "the window")
 	s.quiet("once")
 }
+
+// What was acknowledged leaves again, an octet of it, and the peer answers that at once. That it reports a duplicate is no news.
+func TestTheNewestOctetIsRepeated(t *testing.T) {
+	s := dialed(t, "mss=1460 sackok")
+	require.False(t, s.c.Repeat(s.now), "nothing was acknowledged")
+	s.send(3000)
+	s.outs = nil
+	s.peer("A seq=1 ack=1461")
+	require.True(t, s.c.Repeat(s.now))
+	s.drain()
+	s.want("A seq=1460 len=1", "what precedes SND.UNA, while the rest is under way")
+	before := s.c.Stats()
+	s.peer("A seq=1 ack=1461 sack=1460-1461")
+	s.quiet("nothing is lost")
+	require.Equal(t, before.FastRetran, s.c.Stats().FastRetran)
+	s.peer("A seq=1 ack=3001")
+	require.True(t, s.c.Repeat(s.now))
+	s.drain()
+	s.want("A seq=3000 len=1", "the last one")
+	s.quiet("once")
+	s.close()
+	s.want("FA seq=3001", "the FIN")
+	s.peer("A seq=1 ack=3002")
+	require.False(t, s.c.Repeat(s.now), "a FIN is no octet")
+}
+
+// That the octet came twice says nothing of a retransmission before it.
+func TestTheRepeatedOctetWasNotRetransmittedInVain(t *testing.T) {
+	s := dialed(t, "mss=1460 sackok")
+	s.send(1)
+	s.after(300 * time.Millisecond)
+	s.outs = nil
+	s.send(10)
+	s.peer("A seq=1 ack=2")
+	require.True(t, s.c.Repeat(s.now))
+	s.drain()
+	s.peer("A seq=1 ack=2 sack=1-2")
+	st := s.c.Stats()
+	require.EqualValues(t, 1, st.Timeouts)
+	require.EqualValues(t, 1, st.DSACKDups)
+	require.Zero(t, st.SpuriousFrDetected)
+}
+
+// The other side of it: whose octet comes again, who answers at once.
+func TestARepeatedOctetIsAnswered(t *testing.T) {
+	s := dialed(t, "mss=1460 sackok")
+	s.peer("A seq=1 len=1000 ack=1")
+	s.after(delayedAck)
+	s.outs = nil
+	for range 20 {
+		s.peer("A seq=1000 len=1 ack=1")
+		s.want("A seq=1 len=0 ack=1001", "at once, each time")
+		s.quiet("once")
+	}
+}

@@ -36,6 +36,11 @@ func (c *Conn) Poll(now time.Duration, out *packet.Segment) bool {
 		c.emit(now, out, &Outgoing{Kind: KindPROBE, Off: c.snd.nxt - 1}, packet.ACK)
 		return true
 	}
+	if c.live.repeat {
+		c.live.repeat = false
+		c.emitOctet(now, out)
+		return true
+	}
 	if c.ack.owed > 0 {
 		c.emitACK(now, out)
 		return true
@@ -90,6 +95,16 @@ func (c *Conn) emit(now time.Duration, out *packet.Segment, o *Outgoing, flags p
 		c.ack.sent(c, o.Len > 0)
 	}
 	c.countOut(o, out)
+}
+
+// emitOctet sends the newest octet again that was acknowledged.
+func (c *Conn) emitOctet(now time.Duration, out *packet.Segment) {
+	c.live.octet, c.live.repeated = [1]byte{c.snd.q.last}, c.snd.una-1
+	c.clearPayload(out)
+	out.AddPiece(c.live.octet[:])
+	c.stats.SegsRetrans++
+	c.stats.OctetsRetrans++
+	c.emit(now, out, &Outgoing{Kind: KindPROBE, Off: c.live.repeated, Len: 1, Retransmit: true}, packet.ACK)
 }
 
 // probed does the books for a probe. "If an incoming segment is not acceptable, an acknowledgment should be sent in reply … After

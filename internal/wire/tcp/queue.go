@@ -17,6 +17,7 @@ type sendQueue struct {
 	chunks deque.Deque[piece]
 	grave  []pool.Ref // acknowledged, but perhaps still being written out: released by Sent
 	lent   bool       // Poll has handed out pieces since the last Sent
+	last   byte       // the newest that was acknowledged
 }
 
 // add appends p at offset off, and takes over its reference.
@@ -67,7 +68,14 @@ func (q *sendQueue) view(out *packet.Segment, off uint64, n int) int {
 
 // acked lets go of what lies before una.
 func (q *sendQueue) acked(una uint64) {
-	for q.chunks.Len() > 0 && q.chunks.At(0).end() <= una {
+	for q.chunks.Len() > 0 && q.chunks.At(0).off < una {
+		first := q.chunks.At(0)
+		if una <= first.end() {
+			q.last = first.ref.B[una-first.off-1]
+		}
+		if una < first.end() {
+			return
+		}
 		p := q.chunks.Pop()
 		if q.lent {
 			q.grave = append(q.grave, p.ref)
