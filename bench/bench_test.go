@@ -189,7 +189,7 @@ func TestNamespaceBenchmarkRuns(t *testing.T) {
 // The wire carrier's works run in pairs, over interfaces of their own.
 func TestNamespaceWireWorks(t *testing.T) {
 	needRoot(t)
-	o, err := parseFlags([]string{"-quick", "-rounds", "1", "-work", "wirebulk,wiremtu,wiresum,wireping,wireidle"})
+	o, err := parseFlags([]string{"-quick", "-rounds", "1", "-work", "wirebulk,wirebulk256,wiremtu,wiresum,wireping,wireidle"})
 	require.NoError(t, err)
 	rep, err := runAll(t.Context(), o, "go run .")
 	require.NoError(t, err)

@@ -32,6 +32,7 @@ type task struct {
 	Subflows  int      // wanted; 0 for as many as there are
 
 	Bytes  int64
+	Piece  int // of a bulk work: what one write has, and one read at most
 	Count  int // operations, requests or connections
 	Size   int // of one message
 	Upload bool

@@ -45,13 +45,13 @@ func (c *client) awaitSubflows(conn net.Conn) error {
 // bulk pushes a sixth to warm up, which opens the subflows and grows the buffers, then measures the
 // whole. Not even the last byte counts before the server has read it and said so.
 func bulk(c *client) (values, error) {
-	warm := c.Bytes / 6 / chunk * chunk
+	warm := c.Bytes / 6 / int64(c.Piece) * int64(c.Piece)
 	conn, err := c.open(opBulk, warm+c.Bytes)
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Close()
-	if err := push(conn, warm); err != nil {
+	if err := push(conn, warm, c.Piece, nil); err != nil {
 		return nil, err
 	}
 	if err := c.awaitSubflows(conn); err != nil {
@@ -63,7 +63,7 @@ func bulk(c *client) (values, error) {
 		return nil, err
 	}
 	start := time.Now()
-	if err := pushTimed(conn, c.Bytes, writes); err != nil {
+	if err := push(conn, c.Bytes, c.Piece, writes); err != nil {
 		return nil, err
 	}
 	if _, err := io.ReadFull(conn, make([]byte, 1)); err != nil {
@@ -361,7 +361,7 @@ func ackDelay(c *client) (values, error) {
 	}
 	defer conn.Close()
 	loaded := make(chan error, 1)
-	go func() { loaded <- discard(conn, c.Bytes) }()
+	go func() { loaded <- discard(conn, c.Bytes, chunk) }()
 	var took []time.Duration
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()

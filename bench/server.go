@@ -89,7 +89,7 @@ func (s *server) serveConn(c net.Conn) error {
 		_, err := c.Write(h[:1])
 		return err
 	case opBulk:
-		if err := discard(c, n); err != nil {
+		if err := discard(c, n, s.Piece); err != nil {
 			return err
 		}
 		s.see(c)
@@ -98,7 +98,7 @@ func (s *server) serveConn(c net.Conn) error {
 	case opDuplex:
 		return duplex(c, n, nil)
 	case opLoad:
-		go func() { _ = push(c, n) }()
+		go func() { _ = push(c, n, chunk, nil) }()
 		_, err := io.Copy(io.Discard, c)
 		return err
 	case opEcho:

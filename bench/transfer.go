@@ -12,18 +12,15 @@ import (
 	"time"
 )
 
-// chunk is the size of a write in every bulk work.
+// chunk is the size of a write in every bulk work that does not say otherwise.
 const chunk = 64 << 10
 
-// push writes n bytes in chunks.
-func push(c net.Conn, n int64) error { return pushTimed(c, n, nil) }
-
-// pushTimed also appends how long each write took, as far as there is room in took.
-func pushTimed(c net.Conn, n int64, took *[]time.Duration) error {
-	b := make([]byte, chunk)
+// push writes n bytes in pieces. As far as there is room in took, it appends how long each write took.
+func push(c net.Conn, n int64, piece int, took *[]time.Duration) error {
+	b := make([]byte, piece)
 	for n > 0 {
 		start := time.Now()
-		k, err := c.Write(b[:min(n, chunk)])
+		k, err := c.Write(b[:min(n, int64(piece))])
 		if err != nil {
 			return err
 		}
@@ -41,11 +38,11 @@ func room(n int64) *[]time.Duration {
 	return &d
 }
 
-// discard reads n bytes and throws them away.
-func discard(c net.Conn, n int64) error {
-	b := make([]byte, chunk)
+// discard reads n bytes, at most a piece at a time, and throws them away.
+func discard(c net.Conn, n int64, piece int) error {
+	b := make([]byte, piece)
 	for n > 0 {
-		k, err := c.Read(b[:min(n, chunk)])
+		k, err := c.Read(b[:min(n, int64(piece))])
 		n -= int64(k)
 		if err != nil && n > 0 {
 			return errors.Join(errShort, err)
@@ -57,8 +54,8 @@ func discard(c net.Conn, n int64) error {
 // duplex pushes and discards n bytes at once.
 func duplex(c net.Conn, n int64, took *[]time.Duration) error {
 	sent := make(chan error, 1)
-	go func() { sent <- pushTimed(c, n, took) }()
-	err := discard(c, n)
+	go func() { sent <- push(c, n, chunk, took) }()
+	err := discard(c, n, chunk)
 	return errors.Join(err, <-sent)
 }
 

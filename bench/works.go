@@ -107,7 +107,13 @@ var works = []*work{
 		name: "wirebulk", about: "one direction over a veth pair, 64-KiB writes: the wire carrier, the kernel's MPTCP and gVisor with each other, and both with the kernel's TCP", subflows: 1,
 		metrics: []metric{{"goodput", "Gbit/s", true}, {"cpu", "s/GB", false}, {"allocs_send", "per 64 KiB", false}, {"allocs_recv", "per 64 KiB", false}},
 		client:  bulk, fill: sized(2<<30, 128<<20),
-		pairs: []pair{{mptcpKernel, mptcpKernel}, {wire, mptcpKernel}, {mptcpKernel, wire}, {wire, wire}, {gvisor, tcp}, {tcp, gvisor}, {gvisor, gvisor}, {wire, tcp}, {tcp, wire}},
+		pairs: bulkPairs,
+	},
+	{
+		name: "wirebulk256", about: "the same with 256-KiB writes and reads", subflows: 1,
+		metrics: []metric{{"goodput", "Gbit/s", true}, {"cpu", "s/GB", false}},
+		client:  bulk, fill: inPieces(256<<10, sized(2<<30, 128<<20)),
+		pairs: bulkPairs,
 	},
 	{
 		name: "wiremtu", about: "the same with segments of 1500 bytes: no super-segments", subflows: 1,
@@ -130,6 +136,11 @@ var works = []*work{
 		metrics: idleMetrics, client: idle, fill: idling, pairs: []pair{{wire, wire}, {gvisor, gvisor}},
 	},
 	wireAggregation("wireagg50+50", 50, 50), wireAggregation("wireagg100+20", 100, 20), wireAggregation("wireagg50+5", 50, 5),
+}
+
+var bulkPairs = []pair{
+	{mptcpKernel, mptcpKernel}, {wire, mptcpKernel}, {mptcpKernel, wire}, {wire, wire},
+	{gvisor, tcp}, {tcp, gvisor}, {gvisor, gvisor}, {wire, tcp}, {tcp, wire},
 }
 
 func wireAggregation(name string, rates ...int) *work {
@@ -166,7 +177,15 @@ func pick[T any](quick bool, whole, small T) T {
 }
 
 func sized(whole, small int64) func(*task, bool) {
-	return func(t *task, quick bool) { t.Bytes = pick(quick, whole, small) }
+	return func(t *task, quick bool) { t.Bytes, t.Piece = pick(quick, whole, small), chunk }
+}
+
+// inPieces is fill with other writes.
+func inPieces(piece int, fill func(*task, bool)) func(*task, bool) {
+	return func(t *task, quick bool) {
+		fill(t, quick)
+		t.Piece = piece
+	}
 }
 
 func counted(whole, small, size int) func(*task, bool) {
