@@ -20,6 +20,17 @@ func (c *Conn) armLag(now time.Duration, s *subflow) {
 	}
 }
 
+// restartLag begins anew with a DATA_ACK: the peer is reading.
+func (c *Conn) restartLag(now time.Duration) {
+	if c.time.lag == 0 {
+		return
+	}
+	c.time.lag = 0
+	for _, s := range c.flows {
+		c.armLag(now, s)
+	}
+}
+
 // drained says whether the subflow's own TCP knows that nothing is under way on it, so that no answer is.
 func (s *subflow) drained() bool {
 	return s.stats.Patience > 0 && s.stats.InFlight == 0 && s.stats.Unsent == 0

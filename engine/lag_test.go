@@ -5,8 +5,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-
-	"github.com/mptcp-go/mptcp/options"
 )
 
 // own makes the script's flows those of a TCP that is the carrier's own, with nothing under way.
@@ -103,6 +101,20 @@ func TestQuestionsForADataAckEnd(t *testing.T) {
 	f.room = 0
 	s.wait(time.Minute)
 	require.Equal(t, lagAsks, f.reminded())
-	f.room = 1 << 20
-	f.Sends(says(options.DSS{HasAck: true, Ack64: true, DataAck: 5}))
+}
+
+// One that has begun to read is asked soon again, whatever patience it took before.
+func TestADataAckBeginsTheQuestionsAnew(t *testing.T) {
+	s, f := single(t, true)
+	own(f)
+	s.write("hello")
+	acked(f, 5)
+	s.wait(31 * lagFloor)
+	require.Equal(t, 5, f.reminded())
+	f.Sends(ack(2))
+	f.clear()
+	s.wait(lagFloor - 1)
+	require.Zero(t, f.reminded())
+	s.wait(1)
+	require.Equal(t, 1, f.reminded())
 }

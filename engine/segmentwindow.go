@@ -13,12 +13,12 @@ func (c *Conn) windowFor(s *subflow) int64 {
 	return left
 }
 
-// outruns says whether what s carries next may arrive before what was sent earlier.
+// outruns says whether what s carries next may arrive before what was sent earlier. What is lost goes before it anyway.
 func (c *Conn) outruns(s *subflow) bool {
 	for _, x := range c.flows {
 		if x != s && x.tx.outstanding > 0 {
 			return true
 		}
 	}
-	return c.sent.lost > 0
+	return false
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -19,15 +20,21 @@ func (f *scriptFlow) carried(t *testing.T) (n int) {
 	return n
 }
 
-// The peer's window has room for 65 segments of 1000 bytes. Where 40 or so short ones are on their way on one flow, another one takes
-// what is left of the 65, since all but the first may have to wait at the peer.
-func TestShortSegmentsFillTheWindowLikeFullOnes(t *testing.T) {
-	s, f, g := double(t, false)
+// shorts is a connection on whose first flow 40 short segments are on their way.
+func shorts(t *testing.T) (s *script, f, g *scriptFlow) {
+	s, f, g = double(t, false)
 	f.stats.Segment, g.stats.Segment = 1000, 1000
 	g.room = 0
 	for range 40 {
 		s.write(strings.Repeat("x", 500))
 	}
+	return s, f, g
+}
+
+// The peer's window has room for 65 segments of 1000 bytes. Where 40 or so short ones are on their way on one flow, another one takes
+// what is left of the 65, since all but the first may have to wait at the peer.
+func TestShortSegmentsFillTheWindowLikeFullOnes(t *testing.T) {
+	s, f, g := shorts(t)
 	short, sent := len(f.log), f.carried(t)
 	require.Equal(t, 20_000, sent)
 	require.GreaterOrEqual(t, short, 40)
@@ -50,12 +57,19 @@ func TestShortSegmentsFillTheWindowLikeFullOnes(t *testing.T) {
 
 // On one flow nothing can be missing in front of what has arrived: the window alone counts.
 func TestShortSegmentsOfOneFlow(t *testing.T) {
-	s, f, g := double(t, false)
-	f.stats.Segment, g.stats.Segment = 1000, 1000
-	g.room = 0
-	for range 40 {
-		s.write(strings.Repeat("x", 500))
-	}
+	s, f, _ := shorts(t)
 	s.write(strings.Repeat("x", 100_000))
 	require.Greater(t, f.carried(t), initialWindow-sillyRoom)
+	f.Sends(ack(uint64(f.carried(t))))
+	require.Zero(t, s.c.sent.padding, "nothing of it is under way")
+}
+
+// A window that is full in this sense blocks new data like any other: what everything waits for comes on a faster flow too.
+func TestWindowFullOfShortSegmentsIsNoReasonToWait(t *testing.T) {
+	s, f, g := shorts(t)
+	f.stats.SRTT, g.stats.SRTT = 400*time.Millisecond, 10*time.Millisecond
+	f.room, g.room = 0, 1<<20
+	s.write(strings.Repeat("x", 100_000))
+	require.Positive(t, s.c.Backlog())
+	require.Contains(t, g.log, "data 0+500")
 }

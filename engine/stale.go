@@ -306,6 +306,7 @@ func (c *Conn) underWay(now time.Duration, g *segment) bool {
 func (c *Conn) acknowledgedData(now time.Duration) {
 	t := &c.time
 	t.backoff = 0
+	c.restartLag(now)
 	if c.sent.refuted(c.snd.una) {
 		c.sent.distrust()
 		c.sent.reassess(c.liveSlots())

@@ -234,7 +234,7 @@ func (f *Flow) Probe(now time.Duration) (leaves time.Duration) {
 	return now
 }
 
-// Remind asks in the same way: whoever echoes sends the newest DATA_ACK before.
+// Remind asks in the same way. Nobody calls it: the kernel's TCP tells nothing of its Patience.
 func (f *Flow) Remind(now time.Duration) { f.Probe(now) }
 
 // Close sends a FIN once everything queued has left (FINQueued).

@@ -157,7 +157,7 @@ func (c *Conn) release() {
 	c.rcv.q.drop()
 	c.rtx = nil
 	c.hs.due = false
-	c.live.probe, c.live.repeat = false, false
+	c.live.probe = false
 }
 
 // fail ends the connection and tells why.

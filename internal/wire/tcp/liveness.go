@@ -62,12 +62,12 @@ func (c *Conn) KeepAlive(time.Duration) {
 // acknowledged behind it. A keep-alive, which has no payload, would do in theory; but of such segments outside its window Linux
 // answers one in 500 ms. And a keep-alive says that nothing is under way (Extension.Asked), which nobody can tell from this.
 func (c *Conn) Repeat(time.Duration) bool {
-	if !c.state.synchronized() || c.state == TimeWait || c.snd.una <= 1 || c.snd.una > c.snd.end {
-		return false
-	}
-	c.live.repeat = true
-	return true
+	c.live.repeat = c.state.synchronized() && c.state != TimeWait && c.snd.repeatable()
+	return c.live.repeat
 }
+
+// repeatable says whether an octet precedes SND.UNA.
+func (s *sender) repeatable() bool { return s.una > 1 && s.una <= s.end }
 
 // ask lets a keep-alive leave.
 func (c *Conn) ask() {

@@ -38,8 +38,10 @@ func (c *Conn) Poll(now time.Duration, out *packet.Segment) bool {
 	}
 	if c.live.repeat {
 		c.live.repeat = false
-		c.emitOctet(now, out)
-		return true
+		if c.snd.repeatable() { // a FIN may have been acknowledged while a full link held everything up
+			c.emitOctet(now, out)
+			return true
+		}
 	}
 	if c.ack.owed > 0 {
 		c.emitACK(now, out)
