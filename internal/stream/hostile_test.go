@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/mptcp-go/mptcp/engine"
+	"github.com/mptcp-go/mptcp/internal/leaks"
 	"github.com/mptcp-go/mptcp/internal/pool"
 	"github.com/mptcp-go/mptcp/options"
 )
@@ -175,6 +176,8 @@ func FuzzFeed(f *testing.F) {
 	a.Signal(0, options.MPPrio{Backup: true})
 	send(a, 0, 301, payload(5, 0))
 	wire := drain(a, 0, 0)
+	a.Release()
+	leaks.Settle(f)
 	early := append(mapping(1, 1, 5).Append(nil), "hello"...)
 	f.Add(wire, uint8(0), uint8(0))
 	f.Add(append(wire, appendEcho(nil, TypeEchoReply, 1)...), uint8(4), uint8(1))
