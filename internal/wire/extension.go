@@ -39,13 +39,18 @@ func (e *extension) Reserve(off uint64) int {
 }
 
 // Window implements tcp.Extension. The window is the connection's: "The receive window is relative to the
-// DATA_ACK" (RFC 8684 section 3.3.4).
-func (e *extension) Window(now time.Duration, scale uint8) int64 {
+// DATA_ACK" (RFC 8684 section 3.3.4), of which each segment has the newest; only after a fallback does it count from TCP's ACK.
+func (e *extension) Window(now time.Duration, scale uint8, behind int64) int64 {
 	f := (*Flow)(e)
 	if f.eng == nil {
 		return -1
 	}
-	return f.eng.Window(now, scale)
+	w := f.eng.Window(now, scale)
+	if behind > 0 && f.eng.FellBack() {
+		unit := int64(1) << scale
+		w += (behind + unit - 1) &^ (unit - 1) // down would take back what was told
+	}
+	return w
 }
 
 // Append implements tcp.Extension.

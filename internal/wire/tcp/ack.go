@@ -10,6 +10,11 @@ const (
 	quietAfter = 200 * time.Millisecond
 	// maxOwed bounds the duplicate ACKs that one batch of segments calls for.
 	maxOwed = 16
+	// ackSpacing is what a path must give each ACK of a batch that is acknowledged in steps: up to 8,000 segments a
+	// second have one for every second of theirs. Beyond, they would cost more than they tell.
+	ackSpacing = 250 * time.Microsecond
+	// maxSteps bounds the ACKs of one batch.
+	maxSteps = 16
 )
 
 // acks decides when to acknowledge.
@@ -20,6 +25,8 @@ type acks struct {
 	quick   int           // segments to be acknowledged at once still
 	refill  int           // what quick becomes after a silence
 	last    time.Duration // when payload came last
+	steps   int           // ACKs that leave before the newest one, each for two segments less
+	left    time.Duration // when an ACK left last
 	answers bool          // the program answers what arrives: ACKs had better wait for the answer
 	first   bool          // one of those owed leaves before any data
 }
@@ -47,16 +54,15 @@ func (a *acks) data(now time.Duration, c *Conn, n int) {
 	}
 	a.last = now
 	a.bytes += n
-	if a.quick > 0 {
+	switch {
+	case a.quick > 0:
 		a.quick--
-		a.at()
+	case a.bytes < 2*c.rcv.mss:
+		a.delay(now, c)
 		return
 	}
-	if a.bytes >= 2*c.rcv.mss {
-		a.at()
-		return
-	}
-	a.delay(now, c)
+	a.at()
+	a.steps = min((a.bytes-1)/(2*c.rcv.mss), int((now-a.left)/ackSpacing), maxSteps)
 }
 
 // delay wants an ACK soon, with the next segment if one leaves before.
@@ -73,8 +79,24 @@ func (a *acks) expire() {
 	a.at()
 }
 
-// sent notes that a segment with the newest ACK has left; data says that it has payload.
-func (a *acks) sent(c *Conn, data bool) {
+// number is the acknowledgment number of a segment of this kind that leaves now. Segments that come in one piece, since
+// a link or the kernel has put them together, are acknowledged two at a time while there is time for that: the slow start of
+// many peers, Linux's among them, counts the ACKs of a round trip to notice that the path is full (HyStart, RFC 9406).
+func (a *acks) number(c *Conn, kind Kind) uint64 {
+	if kind != KindACK {
+		return c.rcv.nxt
+	}
+	return c.rcv.nxt - uint64(2*c.rcv.mss*a.steps)
+}
+
+// sent notes that a segment with an ACK has left at now; data says that it has payload.
+func (a *acks) sent(now time.Duration, c *Conn, data bool) {
+	a.left = now
+	if a.steps > 0 && !data {
+		a.steps--
+		return
+	}
+	a.steps = 0
 	if data && a.bytes > 0 {
 		a.answers, a.quick = true, 0
 	}

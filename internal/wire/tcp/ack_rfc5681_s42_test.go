@@ -12,8 +12,8 @@ import (
 func payloadRef(off uint64, n int) pool.Ref { return pool.Copy(stretch(off, n, true)) }
 
 // past the quick acknowledgments of a beginning.
-func settled(t *testing.T, opts string) (s *script, seq int) {
-	s = dialed(t, opts)
+func settled(t *testing.T, opts string, tune ...func(*Config)) (s *script, seq int) {
+	s = dialed(t, opts, tune...)
 	seq = 1
 	for range 20 {
 		s.peer(segmentLine(seq, 1460))
@@ -109,15 +109,90 @@ func TestADuplicateSegmentIsAcknowledgedAtOnce(t *testing.T) {
 	s.want("A ack="+itoa(seq)+" sack="+itoa(seq-1460)+"-"+itoa(seq), "with a DSACK")
 }
 
-func TestABurstIsAcknowledgedOnce(t *testing.T) {
-	s, seq := settled(t, "mss=1460")
-	for i := range 10 {
-		seg := s.build(segmentLine(seq+1460*i, 1460))
+// burst is n full segments that come at once from seq on, in one piece or one by one. It returns where they end.
+func (s *script) burst(seq, n int, merged bool) int {
+	end := seq + 1460*n
+	for each := 1460; seq < end; seq += each {
+		if merged {
+			each = end - seq
+		}
+		seg := s.build(segmentLine(seq, each))
 		s.c.HandleSegment(s.now, &seg, pool.Ref{})
 	}
 	s.drain()
-	s.want("A ack="+itoa(seq+14600), "segments of one batch share it")
-	s.quiet("and no more")
+	return end
+}
+
+// "an ACK SHOULD be generated for at least every second full-sized segment", however the link has put them together.
+func TestABurstIsAcknowledgedTwoByTwo(t *testing.T) {
+	for _, merged := range []bool{false, true} {
+		s, seq := settled(t, "mss=1460")
+		end := s.burst(seq, 9, merged)
+		s.want("A ack="+itoa(end-4*2920), "what is left of nine: the first is alone")
+		for i := range 4 {
+			s.want("A ack="+itoa(end-(3-i)*2920), "two more")
+		}
+		s.quiet("and no more")
+		s.after(time.Second / 10)
+		s.quiet("none is owed")
+	}
+}
+
+func TestBurstsInQuickSuccessionAreAcknowledgedOnceEach(t *testing.T) {
+	s, seq := settled(t, "mss=1460")
+	s.after(time.Second / 10)
+	end := s.burst(seq, 2, true)
+	s.outs = nil
+	for _, c := range []struct {
+		after time.Duration
+		acks  int
+	}{{0, 1}, {ackSpacing - 1, 1}, {ackSpacing, 2}, {3 * ackSpacing, 4}, {time.Second / 10, 10}} {
+		s.after(c.after)
+		end = s.burst(end, 20, true)
+		require.Len(t, s.outs, c.acks, "%v after the ACK before", c.after)
+		s.outs = s.outs[c.acks-1:]
+		s.want("A ack="+itoa(end), "the last acknowledges all")
+	}
+	s.after(time.Second / 10)
+	s.burst(end, 44, true)
+	require.Len(t, s.outs, 1+maxSteps, "there is a limit")
+}
+
+func TestStepsEndWhereThereIsMoreToSay(t *testing.T) {
+	s, seq := settled(t, "mss=1460 sackok")
+	for _, at := range []int{seq, seq + 11*1460} {
+		seg := s.build(segmentLine(at, 10*1460))
+		s.c.HandleSegment(s.now, &seg, pool.Ref{})
+	}
+	s.drain()
+	s.want("A ack="+itoa(seq+14600)+" sack="+itoa(seq+11*1460)+"-"+itoa(seq+21*1460), "a hole is reported at once")
+	s.quiet("and nothing else is")
+
+	s, seq = settled(t, "mss=1460")
+	seg := s.build(segmentLine(seq, 10*1460))
+	s.c.HandleSegment(s.now, &seg, pool.Ref{})
+	s.send(10)
+	s.want("A seq=1 len=10 ack="+itoa(seq+14600), "data takes the newest acknowledgment along")
+	s.quiet("which leaves nothing to acknowledge")
+}
+
+// "A TCP receiver SHOULD NOT shrink the window, i.e., move the right window edge to the left" (RFC 9293 section 3.8.6): a step
+// promises the same edge from further back.
+func TestStepsPromiseTheSameEdge(t *testing.T) {
+	s, seq := settled(t, "mss=1460 ws=7", func(c *Config) { c.RecvBuffer = 1 << 20 })
+	scale := s.c.rcv.scale
+	require.NotZero(t, scale)
+	edge := s.c.rcv.edge
+	s.after(time.Second / 10)
+	s.burst(seq, 20, true)
+	require.Len(t, s.outs, 10)
+	for i := range s.outs {
+		promised := uint64(s.outs[i].Ack-peerISN) + uint64(s.outs[i].Window)<<scale
+		require.GreaterOrEqual(t, promised, edge)
+		require.LessOrEqual(t, promised, s.c.rcv.nxt+uint64(s.c.rcv.space+s.c.rcv.slack()), "more than there is room for")
+		edge = promised
+	}
+	require.Equal(t, edge, s.c.rcv.edge)
 }
 
 func TestFirstReceivedBytesWin(t *testing.T) {

@@ -182,7 +182,7 @@ func (noExtension) Limit(_ uint64, n int) int                                   
 func (noExtension) Reserve(uint64) int                                            { return 0 }
 func (noExtension) Handle(time.Duration, *Incoming) bool                          { return true }
 func (noExtension) Asked(time.Duration)                                           {}
-func (noExtension) Window(time.Duration, uint8) int64                             { return -1 }
+func (noExtension) Window(time.Duration, uint8, int64) int64                      { return -1 }
 
 // consult shows the segment to the extension.
 func (c *Conn) consult(now time.Duration, s *packet.Segment, off uint64, n int, ack uint64) bool {

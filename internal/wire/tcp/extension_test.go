@@ -69,7 +69,7 @@ func (x *tagger) Handle(_ time.Duration, in *Incoming) bool {
 
 func (x *tagger) Asked(time.Duration) {}
 
-func (x *tagger) Window(time.Duration, uint8) int64 { return x.window }
+func (x *tagger) Window(time.Duration, uint8, int64) int64 { return x.window }
 
 func TestExtensionTagsEverySegment(t *testing.T) {
 	for _, super := range []int{0, 32000} {
@@ -122,8 +122,8 @@ type asked struct {
 	window int64
 }
 
-func (x *asked) Asked(time.Duration)               { x.n++ }
-func (x *asked) Window(time.Duration, uint8) int64 { return x.window }
+func (x *asked) Asked(time.Duration)                      { x.n++ }
+func (x *asked) Window(time.Duration, uint8, int64) int64 { return x.window }
 
 // A keep-alive shows that the peer has nothing more to send; the probe of a closed window does not.
 func TestExtensionIsAsked(t *testing.T) {

@@ -105,6 +105,7 @@ type Extension interface {
 	// Asked tells of a segment without payload that repeats the last sequence number while the window is open: a keep-alive. Who
 	// sends one has nothing else to send, and nothing outstanding.
 	Asked(now time.Duration)
-	// Window is the receive window to announce, in bytes, a multiple of 1<<scale; -1: TCP's own.
-	Window(now time.Duration, scale uint8) int64
+	// Window is the receive window to announce, in bytes, a multiple of 1<<scale; -1: TCP's own. The ACK that announces it
+	// stays behind what has arrived by so many bytes, which are for the extension to add if its window counts from there.
+	Window(now time.Duration, scale uint8, behind int64) int64
 }

@@ -57,6 +57,9 @@ func (c *Conn) reports() bool { return c.snd.sack && (c.rcv.hasDSACK || c.rcv.q.
 // must not take for lost what has arrived.
 func (c *Conn) emitACK(now time.Duration, out *packet.Segment) {
 	before, acked, edge := c.blocksSent(), c.ts.lastAck, c.rcv.edge
+	if c.reports() {
+		c.ack.steps = 0 // there is a hole or a copy to tell of at once
+	}
 	c.emit(now, out, &Outgoing{Kind: KindACK, Off: c.snd.nxt}, packet.ACK)
 	if c.stats.DataSegsIn > 0 && acked == c.rcv.nxt && edge == c.rcv.edge {
 		c.stats.DupAcksOut++
@@ -83,18 +86,19 @@ func (c *Conn) emit(now time.Duration, out *packet.Segment, o *Outgoing, flags p
 	}
 	c.outgoing = *o
 	out.Src, out.Dst = c.cfg.Local, c.cfg.Remote
-	out.Seq, out.Ack = c.snd.sequence(o.Off), c.rcv.sequence(c.rcv.nxt)
+	ack := c.ack.number(c, o.Kind)
+	out.Seq, out.Ack = c.snd.sequence(o.Off), c.rcv.sequence(ack)
 	out.TTL, out.TOS, out.Urgent = 0, 0, 0
 	out.Flags = flags
 	c.ecn.mark(out, o)
 	edge := c.rcv.edge
-	out.Window = c.announce(now)
+	out.Window = c.announce(now, ack)
 	c.appendOptions(now, out)
 	if o.Kind == KindPROBE {
 		c.probed(edge)
 	} else {
-		c.ts.lastAck = c.rcv.nxt
-		c.ack.sent(c, o.Len > 0)
+		c.ts.lastAck = ack
+		c.ack.sent(now, c, o.Len > 0)
 	}
 	c.countOut(o, out)
 }

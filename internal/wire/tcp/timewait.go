@@ -29,7 +29,7 @@ func (c *Conn) Remains(now time.Duration) *Remains {
 	r := c.remains
 	c.outgoing = Outgoing{Kind: KindPROBE, Off: c.snd.nxt} // nothing in it may be for once
 	r.options = c.extend(now, nil, (packet.MaxOptions-timestampsLen)&^3)
-	r.window = c.announce(now)
+	r.window = c.announce(now, c.rcv.nxt)
 	return r
 }
 

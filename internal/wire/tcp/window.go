@@ -31,12 +31,12 @@ func (r *receiver) quickSegments() int { return min(16, max(2, r.space/(2*r.mss)
 // out by a fraction of the scale each, and tiny ones would push it for ever.
 func (r *receiver) slack() int { return max(1<<r.scale, r.space/8) }
 
-// announce is the window field for the next segment.
-func (c *Conn) announce(now time.Duration) uint16 {
+// announce is the window field for the next segment, which acknowledges what is before ack.
+func (c *Conn) announce(now time.Duration, ack uint64) uint16 {
 	r := &c.rcv
-	if w := c.ext.Window(now, r.scale); w >= 0 {
+	if w := c.ext.Window(now, r.scale, int64(r.nxt-ack)); w >= 0 {
 		// The window belongs to a sequence space of the extension's, which sees to it that it does not shrink.
-		return c.announced(uint64(min(w>>r.scale, 0xFFFF)))
+		return c.announced(r.nxt, uint64(min(w>>r.scale, 0xFFFF)))
 	}
 	edge := r.nxt + uint64(max(0, r.space-r.unread))
 	if edge < r.edge+uint64(min(r.space/2, c.mtu.mss())) {
@@ -44,18 +44,18 @@ func (c *Conn) announce(now time.Duration) uint16 {
 		// section 3.8.6.2.2).
 		edge = r.edge
 	}
-	wnd := edge - min(edge, r.nxt)
+	wnd := edge - min(edge, ack)
 	field := min(wnd>>r.scale, 0xFFFF)
-	if up := (field + 1) << r.scale; r.nxt+field<<r.scale < r.edge && field < 0xFFFF && up <= uint64(max(0, r.space-r.unread)+r.slack()) {
+	if up := (field + 1) << r.scale; ack+field<<r.scale < r.edge && field < 0xFFFF && ack+up <= r.nxt+uint64(max(0, r.space-r.unread)+r.slack()) {
 		field++ // rounding must not take back what was promised
 	}
-	return c.announced(field)
+	return c.announced(ack, field)
 }
 
-// announced notes the window that a segment announces.
-func (c *Conn) announced(field uint64) uint16 {
+// announced notes the window from ack on that a segment announces.
+func (c *Conn) announced(ack, field uint64) uint16 {
 	r := &c.rcv
-	r.edge = max(r.edge, r.nxt+field<<r.scale)
+	r.edge = max(r.edge, ack+field<<r.scale)
 	if field == 0 {
 		c.stats.ZeroRwinSent++
 	}
@@ -77,7 +77,7 @@ func (c *Conn) Consumed(now time.Duration, n int) {
 	could := int64(r.space - r.unread)
 	// An update leaves when it opens the window by much, half the buffer or a segment, and at least doubles
 	// what the peer knows of: one for each segment read would be a waste.
-	if could >= 2*left && could-left >= int64(min(r.space/2, c.mtu.mss())) && c.ext.Window(now, r.scale) < 0 {
+	if could >= 2*left && could-left >= int64(min(r.space/2, c.mtu.mss())) && c.ext.Window(now, r.scale, 0) < 0 {
 		c.ack.at()
 	}
 }
