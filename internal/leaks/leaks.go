@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
 	"github.com/mptcp-go/mptcp/internal/pool"
@@ -34,9 +35,5 @@ func after(code int) int {
 // Settle waits until the goroutines of earlier tests have given back their buffers, for a test that counts its own: a
 // connection is over a moment before its last reader has returned.
 func Settle(t testing.TB) {
-	for deadline := time.Now().Add(20 * time.Second); pool.Outstanding() != 0; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal(pool.Outstanding(), "chunks are still held after 20 s")
-		}
-	}
+	require.Eventually(t, func() bool { return pool.Outstanding() == 0 }, 20*time.Second, time.Millisecond, "chunks that nobody gives back")
 }

@@ -13,8 +13,8 @@ const (
 	// ackSpacing is what a path must give each ACK of a batch that is acknowledged in steps: up to 8,000 segments a
 	// second have one for every second of theirs. Beyond, they would cost more than they tell.
 	ackSpacing = 250 * time.Microsecond
-	// maxSteps bounds the ACKs of one batch.
-	maxSteps = 16
+	// maxSteps bounds the ACKs of one batch, and maxStepped its bytes: one super-segment. More at once is a fast path's.
+	maxSteps, maxStepped = 16, 64 << 10
 )
 
 // acks decides when to acknowledge.
@@ -62,7 +62,9 @@ func (a *acks) data(now time.Duration, c *Conn, n int) {
 		return
 	}
 	a.at()
-	a.steps = min((a.bytes-1)/(2*c.rcv.mss), int((now-a.left)/ackSpacing), maxSteps)
+	if a.steps = 0; a.bytes <= maxStepped {
+		a.steps = min((a.bytes-1)/(2*c.rcv.mss), int((now-a.left)/ackSpacing), maxSteps)
+	}
 }
 
 // delay wants an ACK soon, with the next segment if one leaves before.

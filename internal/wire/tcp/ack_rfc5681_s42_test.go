@@ -139,7 +139,7 @@ func TestABurstIsAcknowledgedTwoByTwo(t *testing.T) {
 }
 
 func TestBurstsInQuickSuccessionAreAcknowledgedOnceEach(t *testing.T) {
-	s, seq := settled(t, "mss=1460")
+	s, seq := settled(t, "mss=1460 ws=7", func(c *Config) { c.RecvBuffer = 1 << 20 })
 	s.after(time.Second / 10)
 	end := s.burst(seq, 2, true)
 	s.outs = nil
@@ -156,6 +156,11 @@ func TestBurstsInQuickSuccessionAreAcknowledgedOnceEach(t *testing.T) {
 	s.after(time.Second / 10)
 	s.burst(end, 44, true)
 	require.Len(t, s.outs, 1+maxSteps, "there is a limit")
+	s.outs = nil
+	s.after(time.Second / 10)
+	end = s.burst(end+44*1460, 50, false)
+	s.want("A ack="+itoa(end), "a path that brings so much at once is fast")
+	s.quiet("one for all")
 }
 
 func TestStepsEndWhereThereIsMoreToSay(t *testing.T) {
