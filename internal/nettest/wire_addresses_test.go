@@ -261,8 +261,11 @@ var withKernelDialer = []scenario{
 		p.server.say("add " + two)
 		s.await("MPJoinSynAckRx", 2)
 		s.subflows(p.server, 3)
-		s.requireCounted(map[string]int{"AddAddr": 2, "EchoAddTx": 2, "MPJoinSynTx": 2, "MPJoinSynAckRx": 2})
+		// The kernel takes no second ADD_ADDR before it has dealt with the first: it may come again.
+		s.requireCounted(map[string]int{"EchoAddTx": 2, "MPJoinSynTx": 2, "MPJoinSynAckRx": 2})
 		p.server.say("remove " + one)
+		s.await("RmAddr", 1) // while it deals with one it takes no second, which nobody repeats
+		s.subflows(p.server, 2)
 		p.server.say("remove " + two)
 		s.await("RmAddr", 2)
 		s.subflows(p.server, 1)
@@ -284,7 +287,7 @@ var withKernelDialer = []scenario{
 		s.endpoint(7, s.client(2), "signal")
 		p := s.connect(ourListener(), kernelEnd, s.server(1), trickle)
 		s.await("EchoAdd", 1)
-		p.server.tells("addr_announced", "addr_id=7", "by_peer=true")
+		s.eventually(5*time.Second, "it is announced", func() bool { return p.server.state().Info.MPTCP.AddAddr == 1 })
 		s.do("c", "ip mptcp endpoint delete id 7")
 		p.server.tells("addr_removed", "addr_id=7", "by_peer=true")
 		s.carrying("c1")
