@@ -62,8 +62,8 @@ func (c *Conn) CloseSubflow(id extapi.PathID) error {
 }
 
 // SetBackup makes a subflow a backup, or takes that back, and tells the peer (MP_PRIO, RFC 8684 section 3.3.8). Both
-// sides then send on it only while no other subflow works. A subflow that later takes its place has the role that the path
-// policy gives it.
+// sides then send on it only while no other subflow works. A subflow that later takes its place, between the same two
+// addresses, is what was said last, until SetPathPolicy.
 func (c *Conn) SetBackup(id extapi.PathID, backup bool) error {
 	return c.onPaths("set", func(b pathControl) error { return b.SetBackup(id, backup) })
 }

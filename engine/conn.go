@@ -57,13 +57,14 @@ type Conn struct {
 	congestionFailed bool // the program's congestion control has panicked, and that was said
 }
 
-// addresses are both sides' addresses: the book of their ids, this host's own, and those that the
-// program announced.
+// addresses are both sides' addresses: the book of their ids, this host's own, those that the program
+// announced, and what it said of the paths between them.
 type addresses struct {
 	addrBook
-	hosts []netip.Addr
-	own   []netip.AddrPort // what the program announces on this connection (AddLocalAddr)
-	auto  []netip.AddrPort // what the listener announces (SetAnnounce), as far as it may leave this host
+	hosts  []netip.Addr
+	own    []netip.AddrPort // what the program announces on this connection (AddLocalAddr)
+	auto   []netip.AddrPort // what the listener announces (SetAnnounce), as far as it may leave this host
+	wishes wishes
 }
 
 // identity is what stays the same for the connection's life.

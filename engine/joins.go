@@ -216,6 +216,7 @@ func (c *Conn) CloseFlow(now time.Duration, id PathID) error {
 // SetPolicy replaces the path policy. Subflows that it excludes are closed, roles change at once.
 func (c *Conn) SetPolicy(now time.Duration, p extapi.PathPolicy) error {
 	c.paths.setPolicy(now, p)
+	c.addrs.wishes = nil
 	for i := len(c.flows) - 1; i >= 0 && !c.closed(); i-- {
 		s := c.flows[i]
 		role, cost, ok := c.paths.role(s.id)
@@ -228,7 +229,7 @@ func (c *Conn) SetPolicy(now time.Duration, p extapi.PathPolicy) error {
 			continue
 		}
 		s.p.Role = role
-		_ = c.SetBackup(now, s.id, role == extapi.RoleBackup)
+		c.setBackup(now, s, role == extapi.RoleBackup)
 	}
 	c.pathsChanged(now)
 	c.replan(now)

@@ -47,8 +47,10 @@ func (c *Conn) PollJoin() (JoinRequest, bool) {
 	r, ok := c.paths.poll()
 	if !ok {
 		c.replan(c.paths.now) // what is due later is known only now
+		return r, false
 	}
-	return r, ok
+	r.Backup = c.addrs.wishes.or(r.Path.Local, r.RemoteID, r.Backup)
+	return r, true
 }
 
 // PollCancel returns the attempt of a JoinRequest that is no longer wanted. The driver may drop it

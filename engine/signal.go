@@ -85,23 +85,29 @@ func (c *Conn) takePrio(now time.Duration, s *subflow, o options.MPPrio) {
 	c.pump(now)
 }
 
-// SetBackup asks the peer to use the subflow only when no regular one works, and does so itself.
+// SetBackup asks the peer to use the subflow only when no regular one works, and does so itself. Those that take its place later
+// do the same, until a policy says otherwise.
 func (c *Conn) SetBackup(now time.Duration, id PathID, backup bool) error {
 	s := c.flow(id)
 	if s == nil || !s.open() {
 		return ErrNoSubflow
 	}
+	c.addrs.wishes.set(s.p.Local, s.p.RemoteID, backup)
+	c.setBackup(now, s, backup)
+	c.pump(now)
+	return nil
+}
+
+func (c *Conn) setBackup(now time.Duration, s *subflow, backup bool) {
 	if s.p.Backup == backup {
-		return nil
+		return
 	}
 	s.p.Backup = backup
 	if c.remoteKnown {
 		s.f.Signal(now, options.MPPrio{Backup: backup})
 	}
-	c.event(extapi.SubflowPriority{ID: id, Backup: backup})
+	c.event(extapi.SubflowPriority{ID: s.id, Backup: backup})
 	c.pathsChanged(now)
-	c.pump(now)
-	return nil
 }
 
 // takeAddAddr takes an ADD_ADDR or its echo. One whose HMAC is wrong is ignored without an echo:
@@ -150,6 +156,7 @@ func (c *Conn) takeRemoveAddr(now time.Duration, s *subflow, o options.RemoveAdd
 			continue
 		}
 		c.cfg.Counters.Count(mib.RmAddr)
+		c.addrs.wishes.forget(id)
 		c.event(extapi.AddrRemoved{ID: id, Remote: true})
 		for _, x := range c.flows {
 			if x.p.RemoteID == id && x.open() && !x.p.Initial || x.p.Initial && id == 0 && x.open() {

@@ -201,6 +201,7 @@ func (c *Conn) activate(now time.Duration, s *subflow) {
 		c.closeFlow(now, s)
 		return
 	}
+	c.setBackup(now, s, c.addrs.wishes.or(s.p.Local, s.p.RemoteID, s.p.Backup))
 	c.flushSignals(now)
 	c.checkIdle(now)
 }

@@ -19,7 +19,7 @@ type Control interface {
 	// CloseSubflow closes one asynchronously: its data moves elsewhere first.
 	CloseSubflow(PathID) error
 	// SetBackup asks the peer, by MP_PRIO, to use the subflow only when no regular one works, or again
-	// like any other.
+	// like any other. It holds for those that take its place later, until SetPathPolicy.
 	SetBackup(PathID, bool) error
 }
 

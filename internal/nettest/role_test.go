@@ -45,9 +45,8 @@ type actor struct {
 
 	out sync.Mutex // guards standard output
 
-	mu     sync.Mutex
-	conns  []net.Conn // oldest first
-	wishes []wish     // oldest first
+	mu    sync.Mutex
+	conns []net.Conn // oldest first
 
 	stopped chan struct{} // closed when senders are to stop
 	served  atomic.Int64  // connections of a quick server
@@ -156,9 +155,6 @@ func (a *actor) enter(nc net.Conn) {
 				continue // many
 			case extapi.SubflowEstablished:
 				r.Subflows = []extapi.SubflowInfo{ev.Info}
-				if err := a.welcome(c, ev.Info); err != nil {
-					a.fail(err)
-				}
 			case extapi.SubflowClosed:
 				r.Subflows = []extapi.SubflowInfo{ev.Info}
 			}

@@ -3,7 +3,6 @@ package nettest
 import (
 	"errors"
 	"net/netip"
-	"slices"
 	"strconv"
 
 	mptcp "github.com/mptcp-go/mptcp"
@@ -32,13 +31,7 @@ func (a *actor) steer(verb, arg string) error {
 	case "abort":
 		return c.Abort(0)
 	case "backup", "regular":
-		a.wishes = append(a.wishes, wish{arg, verb == "backup"})
-		for _, f := range c.Subflows() {
-			if err := a.grant(c, f); err != nil {
-				return err
-			}
-		}
-		return nil
+		return prefer(c, arg, verb == "backup")
 	case "remove":
 		addr, err := netip.ParseAddrPort(arg)
 		return errors.Join(err, c.RemoveLocalAddr(addr))
@@ -49,30 +42,16 @@ func (a *actor) steer(verb, arg string) error {
 	return errors.New("nobody knows this command")
 }
 
-// wish is how our subflows over an interface are to be used: those that are there, and those that come, for a path that was
+// prefer says how the subflows over an interface are to be used. That holds for those which take their place: a path that was
 // silent for a while is joined anew.
-type wish struct {
-	iface  string
-	backup bool
-}
-
-// welcome grants what was wished before a subflow came.
-func (a *actor) welcome(c *mptcp.Conn, f extapi.SubflowInfo) error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.grant(c, f)
-}
-
-// grant fulfils the newest wish for a subflow.
-func (a *actor) grant(c *mptcp.Conn, f extapi.SubflowInfo) error {
-	for _, w := range slices.Backward(a.wishes) {
-		if !over(f, w.iface) {
+func prefer(c *mptcp.Conn, iface string, backup bool) error {
+	for _, f := range c.Subflows() {
+		if !over(f, iface) {
 			continue
 		}
-		if err := c.SetBackup(f.ID, w.backup); !errors.Is(err, mptcp.ErrNoSubflow) { // which has ended meanwhile
+		if err := c.SetBackup(f.ID, backup); err != nil && !errors.Is(err, mptcp.ErrNoSubflow) { // which has ended meanwhile
 			return err
 		}
-		return nil
 	}
 	return nil
 }

@@ -38,7 +38,7 @@ func certificate(t *testing.T) (cert, key string) {
 	tmpl := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "nettest"},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{webAddr.AsSlice(), publicAddr.AsSlice()},
+		IPAddresses: []net.IP{webAddr.AsSlice(), serverIP6(1).AsSlice(), publicAddr.AsSlice()},
 		IsCA:        true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &k.PublicKey, k)

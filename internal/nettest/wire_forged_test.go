@@ -16,10 +16,13 @@ import (
 
 // eachOption walks over a packet's Multipath TCP options, which are views into it.
 func eachOption(p []byte, f func(sub options.Subtype, r options.Raw)) {
-	s, err := packet.Parse(p)
-	if err != nil {
-		return
+	if s, err := packet.Parse(p); err == nil {
+		eachOptionOf(s, f)
 	}
+}
+
+// eachOptionOf does the same with a segment's.
+func eachOptionOf(s packet.Segment, f func(sub options.Subtype, r options.Raw)) {
 	for b := s.Options; len(b) > 0; {
 		r, rest, err := options.Next(b)
 		if err != nil || len(r) == 0 {

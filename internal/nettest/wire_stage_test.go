@@ -59,17 +59,30 @@ func (s *stage) server(i int) netip.Addr { return serverAddr(s.family, i) }
 // ip is what nft calls the family.
 func (s *stage) ip() string { return map[int]string{4: "ip", 6: "ip6"}[s.family] }
 
-// inBothFamilies are the scenarios with IPv4, and then with IPv6.
-func inBothFamilies(list []scenario) (both []scenario) {
-	for _, family := range []int{4, 6} {
-		for _, sc := range list {
-			both = append(both, scenario{fmt.Sprintf("%s, IPv%d", sc.name, family), func(t *testing.T, s *stage) {
-				s.family = family
-				sc.play(t, s)
-			}})
-		}
+// inFamily are the scenarios with this family.
+func inFamily(family int, list []scenario) (l []scenario) {
+	for _, sc := range list {
+		l = append(l, scenario{fmt.Sprintf("%s, IPv%d", sc.name, family), func(t *testing.T, s *stage) {
+			s.family = family
+			sc.play(t, s)
+		}})
 	}
-	return both
+	return l
+}
+
+// inBothFamilies are the scenarios with IPv4, and then with IPv6.
+func inBothFamilies(list []scenario) []scenario {
+	return append(inFamily(4, list), inFamily(6, list)...)
+}
+
+// abreast plays the scenarios of each family on a stage of its own, both at once: their paths leave the CPUs mostly idle.
+func abreast(t *testing.T, ours string, paths int, of func(family int) []scenario, tolerated ...string) {
+	for _, family := range []int{4, 6} {
+		t.Run(fmt.Sprintf("IPv%d", family), func(t *testing.T) {
+			t.Parallel()
+			newStage(t, ours, paths).scenes(t, inFamily(family, of(family)), tolerated...)
+		})
+	}
 }
 
 // scenes plays all scenarios. tolerated are what tshark may find in our packets there (see judge).
@@ -93,16 +106,22 @@ func (s *stage) scene(t *testing.T, name string, play func(t *testing.T)) {
 		s.before.resets = s.snmp(s.ours, "Tcp", "OutRsts")
 		defer s.clear()
 		play(t)
-		s.eventually(5*time.Second, "the kernel's connections end", func() bool {
-			return s.do(s.theirs, "ss -Htan state connected exclude time-wait") == ""
-		})
-		for _, p := range s.programs { // what comes after their end the kernel would answer with RSTs
-			if p.mode == mptcp.ModeWire {
-				s.ended(p)
-			}
-		}
+		s.settle()
 		require.Equal(t, s.before.resets, s.snmp(s.ours, "Tcp", "OutRsts"), "the kernel in %s sent RSTs", s.ours)
 	})
+}
+
+// settle waits until every connection has ended, at both ends.
+func (s *stage) settle() {
+	s.t.Helper()
+	s.eventually(5*time.Second, "the kernel's connections end", func() bool {
+		return s.do(s.theirs, "ss -Htan state connected exclude time-wait") == ""
+	})
+	for _, p := range s.programs { // what comes after their end the kernel would answer with RSTs
+		if p.mode == mptcp.ModeWire {
+			s.ended(p)
+		}
+	}
 }
 
 // ended waits until a connection of ours has.

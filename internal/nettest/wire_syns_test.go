@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"golang.org/x/net/ipv4"
 
 	"github.com/mptcp-go/mptcp/internal/wire/packet"
 	"github.com/mptcp-go/mptcp/options"
@@ -47,20 +46,20 @@ func strangeSYNs() (list [][]byte) {
 
 // prober sends the SYNs to two ports, one after the other, and tells what each answers.
 func (a *actor) prober() error {
-	pc, err := net.ListenPacket("ip4:tcp", "0.0.0.0")
-	if err != nil {
-		return err
-	}
-	defer pc.Close()
-	raw, err := ipv4.NewRawConn(pc)
-	if err != nil {
-		return err
-	}
-	a.say(report{Kind: "connected"})
 	to := netip.MustParseAddrPort(a.Addr)
+	network, local := "ip4:tcp", clientIP(1)
+	if to.Addr().Is6() {
+		network, local = "ip6:tcp", clientIP6(1)
+	}
+	raw, err := net.ListenPacket(network, local.String()) // the IP headers are the kernel's
+	if err != nil {
+		return err
+	}
+	defer raw.Close()
+	a.say(report{Kind: "connected"})
 	for i, o := range strangeSYNs() {
 		for k := range 2 {
-			from := netip.AddrPortFrom(clientIP(1), uint16(20000+2*i+k))
+			from := netip.AddrPortFrom(local, uint16(20000+2*i+k))
 			dst := netip.AddrPortFrom(to.Addr(), to.Port()+uint16(k))
 			s := packet.Segment{Src: from, Dst: dst, Seq: 1000, Flags: packet.SYN, Window: 64000, Options: append([]byte{2, 4, 5, 180}, o...)}
 			for len(s.Options)%4 != 0 {
@@ -78,34 +77,30 @@ func (a *actor) prober() error {
 }
 
 // probe sends one SYN and says in a few words what came back: keys are left out.
-func (a *actor) probe(raw *ipv4.RawConn, syn *packet.Segment) (string, error) {
-	b, err := syn.Append(nil, packet.FullChecksum)
-	if err != nil {
-		return "", err
-	}
-	h, err := ipv4.ParseHeader(b)
+func (a *actor) probe(raw net.PacketConn, syn *packet.Segment) (string, error) {
+	b, err := syn.AppendTCP(nil, packet.FullChecksum)
 	if err != nil {
 		return "", err
 	}
 	buf := make([]byte, 2048)
 	for range 3 { // a busy host may drop one
-		if err := raw.WriteTo(h, b[h.Len:], nil); err != nil {
+		if _, err := raw.WriteTo(b, &net.IPAddr{IP: syn.Dst.Addr().AsSlice()}); err != nil {
 			return "", err
 		}
 		if err := raw.SetReadDeadline(time.Now().Add(time.Second)); err != nil {
 			return "", err
 		}
 		for {
-			h, payload, _, err := raw.ReadFrom(buf)
+			n, _, err := raw.ReadFrom(buf)
 			if err != nil {
 				break
 			}
-			s, err := packet.Parse(buf[:h.Len+len(payload)])
+			s, err := packet.ParseTCP(syn.Dst.Addr(), syn.Src.Addr(), buf[:n])
 			if err != nil || s.Src != syn.Dst || s.Dst != syn.Src {
 				continue
 			}
 			text := s.Flags.String()
-			eachOption(buf[:h.Len+len(payload)], func(_ options.Subtype, r options.Raw) {
+			eachOptionOf(s, func(_ options.Subtype, r options.Raw) {
 				text += fmt.Sprintf(" %x of %d", []byte(r[:min(4, len(r))]), len(r))
 			})
 			return text, nil
@@ -128,15 +123,25 @@ func proposed(syn string) string {
 // SYNs with every version, every set of flags and lengths that are wrong: our listener answers what the kernel's answers, but
 // for a proposal of several algorithms.
 func TestNamespaceWireStrangeSYNs(t *testing.T) {
-	s := newStage(t, "s", 1)
-	// One after the other, for as long as that takes: else each would wait for its turn as in a flood.
-	s.serve("s", ourListener())
-	kernel := kernelEnd
-	kernel.Addr = fmt.Sprintf(":%d", port+1)
-	s.serve("s", kernel)
-	p := s.dial(order{Role: "prober", Addr: at(serverIP(1))})
-	p.wait(30*time.Second, "done")
-	list, _, _ := p.look()
+	for _, family := range []int{4, 6} {
+		t.Run(fmt.Sprintf("IPv%d", family), func(t *testing.T) {
+			s := newStage(t, "s", 1)
+			// One after the other, for as long as that takes: else each would wait for its turn as in a flood.
+			s.serve("s", ourListener())
+			kernel := kernelEnd
+			kernel.Addr = fmt.Sprintf(":%d", port+1)
+			s.serve("s", kernel)
+			p := s.dial(order{Role: "prober", Addr: at(serverAddr(family, 1))})
+			p.wait(30*time.Second, "done")
+			requireAnswered(t, p)
+		})
+	}
+}
+
+// requireAnswered compares what our listener has answered with what the kernel's has.
+func requireAnswered(t *testing.T, prober *program) {
+	t.Helper()
+	list, _, _ := prober.look()
 	var got [2]map[string]string
 	for k := range got {
 		got[k] = map[string]string{}

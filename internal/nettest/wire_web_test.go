@@ -58,25 +58,30 @@ func TestNamespaceWireMptcpizedCurl(t *testing.T) {
 	needKernelMPTCP(t)
 	cert, key := certificate(t)
 	for _, scheme := range []string{"http", "https"} {
-		t.Run(scheme, func(t *testing.T) {
-			l := webLab(t)
-			server := order{Role: "web", Mode: mptcp.ModeWire}
-			if scheme == "https" {
-				server.Cert, server.Key = cert, key
-			}
-			l.serve("s", server)
-			const size = 3*mib + 17
-			out := filepath.Join(t.TempDir(), "out")
-			b, err := l.command("c", "mptcpize", "run", "curl", "-sS", "--fail", "--max-time", "10", "--cacert", cert, "-o", out,
-				"-w", "%header{x-carrier}", fmt.Sprintf("%s://%s/%d", scheme, at(webAddr), size)).CombinedOutput()
-			require.NoError(t, err, "%s", b)
-			require.True(t, strings.HasSuffix(string(b), "wire"), "%s", b)
-			got, err := os.ReadFile(out)
-			require.NoError(t, err)
-			require.Len(t, got, size)
-			require.Equal(t, -1, differs(0, got))
-			l.requireClean("c")
-		})
+		for _, family := range []int{4, 6} {
+			t.Run(fmt.Sprintf("%s, IPv%d", scheme, family), func(t *testing.T) {
+				l := crossing(t, []leg{{family: family}}, []leg{{family: family}})
+				server := order{Role: "web", Mode: mptcp.ModeWire}
+				if scheme == "https" {
+					server.Cert, server.Key = cert, key
+				}
+				l.serve("s", server)
+				const size = 3*mib + 17
+				out := filepath.Join(t.TempDir(), "out")
+				b, err := l.command("c", "mptcpize", "run", "curl", "-sS", "--fail", "--max-time", "10", "--cacert", cert, "-o", out,
+					"-w", "%header{x-carrier}", fmt.Sprintf("%s://%s/%d", scheme, at(serverAddr(family, 1)), size)).CombinedOutput()
+				require.NoError(t, err, "%s", b)
+				require.True(t, strings.HasSuffix(string(b), "wire"), "%s", b)
+				got, err := os.ReadFile(out)
+				require.NoError(t, err)
+				require.Len(t, got, size)
+				require.Equal(t, -1, differs(0, got))
+				counted := l.mib("c")
+				require.Equal(t, 1, counted["MPCapableSYNACKRX"], nonzero(counted))
+				l.requireClean("c")
+				l.requireNoResets("s")
+			})
+		}
 	}
 }
 
