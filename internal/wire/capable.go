@@ -107,7 +107,10 @@ func (f *Flow) sendsCapable(off uint64) bool {
 
 // appendThird appends MP_CAPABLE to a segment without data.
 func (f *Flow) appendThird(dst []byte, budget int) []byte {
-	if f.hs.thirds++; f.hs.thirds > maxUnheeded {
+	if !f.fin.set {
+		f.hs.thirds++
+	}
+	if f.hs.thirds > maxUnheeded {
 		f.hs.muted = true // the server has asked for it that often
 		return dst
 	}

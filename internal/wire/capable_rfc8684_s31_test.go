@@ -284,3 +284,25 @@ func TestAnOutageTakesNoOptionsAway(t *testing.T) {
 	require.Equal(t, extapi.FallbackNone, w.client.eng.Info().Fallback)
 	require.Equal(t, extapi.FallbackNone, w.server.eng.Info().Fallback)
 }
+
+// A client that has nothing to send but its end repeats the third message with that: only who has the keys can take it.
+func TestThirdMessageIsRepeatedWithTheDataFIN(t *testing.T) {
+	s := newScript(t, true)
+	s.w.dial()
+	s.w.settle()
+	p := s.list[0]
+	p.wants("a SYN", "SYN, MP_CAPABLE 4")
+	p.sends(packet.SYN|packet.ACK, "", options.MPCapable{Version: 1, Flags: options.FlagH, HasSender: true, SenderKey: uint64(s.mine)})
+	p.wants("the third message", "ACK, MP_CAPABLE 20")
+	s.us.eng.CloseWrite(s.w.now)
+	s.w.settle()
+	const fin = "ACK, DSS map 0+1@0 DATA_FIN ack 0"
+	p.wants("has left just now", fin)
+	for d := 200 * time.Millisecond; d < 10*time.Second; d *= 2 {
+		s.wait(d)
+		p.wants("may have been lost", "ACK, MP_CAPABLE 20", fin)
+	}
+	p.acks(s.ack(1))
+	s.wait(time.Minute)
+	p.wants("the peer has them")
+}

@@ -6,6 +6,7 @@ import (
 	"github.com/mptcp-go/mptcp/engine"
 	"github.com/mptcp-go/mptcp/internal/mib"
 	"github.com/mptcp-go/mptcp/internal/seqnum"
+	"github.com/mptcp-go/mptcp/internal/wire/packet"
 	"github.com/mptcp-go/mptcp/internal/wire/tcp"
 	"github.com/mptcp-go/mptcp/options"
 )
@@ -132,7 +133,8 @@ func (f *Flow) appendPure(now time.Duration, o *tcp.Outgoing, dst []byte, budget
 	if f.eng != nil && f.eng.FellBack() {
 		return f.sig.append(now, dst, budget, lone) // MP_FAIL, if it has to be said
 	}
-	if f.sendsCapable(o.Off) && !(f.fin.set && f.hs.thirds > 0) {
+	if f.sendsCapable(o.Off) && !(f.fin.set && f.fin.next) {
+		f.fin.next = true
 		dst = f.appendThird(dst, budget)
 		return f.sig.append(now, dst, budget-(len(dst)-from), lone)
 	}
@@ -238,7 +240,7 @@ func (f *Flow) lookForStripping(in *tcp.Incoming) {
 	if !f.hs.multipath() {
 		return
 	}
-	if !f.got.any() {
+	if !f.got.any() && (in.Len > 0 || in.Ack > 1 || in.Seg.Flags.Has(packet.FIN)) { // else it may have nothing but our SYN
 		f.in.put(item{kind: itemBare})
 		f.sig.fail.set = f.sig.fail.set && in.Len == 0 // else the peer has fallen back as well
 	}

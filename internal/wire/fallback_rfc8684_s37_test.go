@@ -158,3 +158,24 @@ func TestPeersFailOnAReset(t *testing.T) {
 	require.Contains(t, g.again(4), "DATA 1+3, DSS map 0+3@1 ack 0", "again, on the new subflow")
 	require.Equal(t, "MPFailRx 1", s.us.endings())
 }
+
+// "an ACK is received for data (not just for the SYN) without a DSS option": a server that has received neither the third message
+// nor what followed it answers segments of an older connection over the same addresses, and can put nothing in.
+func TestAcksOfTheSYNAloneTellNothing(t *testing.T) {
+	s := newScript(t, true)
+	s.w.dial()
+	s.w.settle()
+	p := s.list[0]
+	p.sends(packet.SYN|packet.ACK, "", options.MPCapable{Version: 1, Flags: options.FlagH, HasSender: true, SenderKey: uint64(s.mine)})
+	p.deaf = true
+	s.write(1)
+	s.us.eng.CloseWrite(s.w.now)
+	for range 20 {
+		s.wait(100 * time.Millisecond)
+		p.acks()
+	}
+	require.Equal(t, extapi.FallbackNone, s.us.eng.Info().Fallback)
+	p.sends(packet.FIN|packet.ACK, "")
+	s.wait(10 * time.Second)
+	require.NotEqual(t, extapi.FallbackNone, s.us.eng.Info().Fallback, "without the keys a FIN leaves after a fallback alone")
+}

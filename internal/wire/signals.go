@@ -87,7 +87,7 @@ func (f *Flow) Signal(now time.Duration, o options.Option) {
 		if !f.hs.multipath() {
 			return
 		}
-		f.fin = dataFIN{set: true, dss: o}
+		f.fin = dataFIN{set: true, next: f.hs.thirds > 0 && !f.fin.dss.DataFIN, dss: o}
 		f.c.AckNow(now)
 		return
 	case options.Fastclose:
@@ -252,8 +252,9 @@ func (s *signals) unfit(budget int) {
 
 // dataFIN is a DATA_FIN that travels without data.
 type dataFIN struct {
-	set bool
-	dss options.DSS
+	set  bool
+	next bool // the third message need not leave ahead of it: it has just left
+	dss  options.DSS
 }
 
 // splitFIN takes the DATA_FIN off a mapping that MP_CAPABLE declares, which has no flag for it. It follows

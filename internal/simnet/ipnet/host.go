@@ -58,6 +58,12 @@ func (h *Host) Stats() HostStats {
 	return h.stats
 }
 
+// Flows is how many four-tuples the host's stack holds now.
+func (h *Host) Flows() int {
+	defer h.net.enter()()
+	return len(h.flows)
+}
+
 func (h *Host) portOf(a netip.Addr) *Port {
 	for _, p := range h.ports {
 		if slices.Contains(p.addrs, a) {

@@ -58,6 +58,15 @@ func (c *Conn) KeepAlive(time.Duration) {
 	}
 }
 
+// old is a sequence number that has to be answered. SND.NXT-1, as in a keep-alive, tells the peer that nothing is outstanding, nor
+// waits (Extension.Asked): while something does, it is one that the peer has left behind for longer.
+func (s *sender) old() uint64 {
+	if s.una < s.nxt || s.unsent() > 0 {
+		return s.una - 2
+	}
+	return s.nxt - 1
+}
+
 // Repeat has the peer send an ACK at once: the newest octet that was acknowledged leaves again. False: there is none, or a FIN was
 // acknowledged behind it. A keep-alive, which has no payload, would do in theory; but of such segments outside its window Linux
 // answers one in 500 ms. And a keep-alive says that nothing is under way (Extension.Asked), which nobody can tell from this.

@@ -65,13 +65,25 @@ func TestKeepAliveLeavesDataToRetransmission(t *testing.T) {
 	require.Equal(t, Established, s.c.State())
 }
 
+// "Such a segment generally contains SEG.SEQ = SND.NXT-1" (section 3.8.4), where "no sent data is outstanding": what is a keep-alive
+// tells the peer so. Any older number has to be answered as well.
 func TestAProbeOnDemand(t *testing.T) {
-	s := dialed(t, "mss=1460")
-	s.send(10)
-	s.outs = nil
-	s.c.KeepAlive(s.now)
-	s.drain()
-	s.want("A seq=10 len=0", "whatever is in flight")
+	s := dialed(t, "mss=1460 ws=3", func(c *Config) { c.NoDelay = false })
+	probe := func(want, why string) {
+		s.outs = nil
+		s.c.KeepAlive(s.now)
+		s.drain()
+		s.want(want, why)
+	}
+	probe("A seq=0 len=0", "nothing has been sent")
+	s.send(2000)
+	probe("A seq=-1 len=0", "something is in flight, and the rest waits for Nagle's algorithm")
+	s.peer("A seq=1 ack=1461")
+	probe("A seq=1459 len=0", "the rest is in flight")
+	s.peer("A seq=1 ack=2001")
+	probe("A seq=2000 len=0", "nothing is")
+	s.close()
+	probe("A seq=1999 len=0", "the FIN is")
 }
 
 func TestUserTimeout(t *testing.T) {

@@ -33,7 +33,7 @@ func (c *Conn) Poll(now time.Duration, out *packet.Segment) bool {
 	}
 	if c.live.probe {
 		c.live.probe = false
-		c.emit(now, out, &Outgoing{Kind: KindPROBE, Off: c.snd.nxt - 1}, packet.ACK)
+		c.emit(now, out, &Outgoing{Kind: KindPROBE, Off: c.snd.old()}, packet.ACK)
 		return true
 	}
 	if c.live.repeat {

@@ -32,7 +32,7 @@ func TestZeroWindowIsProbed(t *testing.T) {
 		for len(s.outs) == 0 {
 			s.after(10 * time.Millisecond)
 		}
-		s.want("A seq=0 len=0", "a probe repeats an old sequence number, which must be answered")
+		s.want("A seq=-1 len=0", "a probe repeats an old sequence number, which must be answered")
 		at = append(at, s.now-begin)
 		s.peer("A seq=1 ack=1 win=0")
 	}
