@@ -70,6 +70,9 @@ func (c *Conn) SetBackup(id extapi.PathID, backup bool) error {
 
 // AddLocalAddr announces a further address of this side to the peer (ADD_ADDR), which may then join there: something must
 // listen on it, with this Transport. The port has to be given. RFC 6897 section 5.3.3.
+//
+// In ModeWire an IPv6 address and its port have no room beside TCP's timestamps, which nearly all connections have: the peer never
+// hears of it, and AddAddrTxDrop counts that. Only a port that the subflow in use has on this side, and the first one, is left out.
 func (c *Conn) AddLocalAddr(a netip.AddrPort) error {
 	return c.onPaths("set", func(b pathControl) error { return b.AddLocalAddr(a) })
 }

@@ -143,7 +143,8 @@ func (w *wireListener) Taken(token uint32) bool { return w.h.taken(token) }
 // Lookup implements stack.Greeter.
 func (w *wireListener) Lookup(token uint32) (*driver.Conn, bool) { return w.h.lookup(token) }
 
-// Welcome implements stack.Greeter.
+// Welcome implements stack.Greeter. A handshake that was under way at Close may end after it: nobody would ever accept or reset
+// what has come of it.
 func (w *wireListener) Welcome(d *driver.Conn, r wire.Result, owner any) {
 	b, _ := owner.(*multi)
 	if b != nil {
@@ -154,6 +155,23 @@ func (w *wireListener) Welcome(d *driver.Conn, r wire.Result, owner any) {
 	default:
 		w.l.s.Logger.Warn("mptcp: backlog full; connection reset", "remote", d.RemoteAddr())
 		_ = d.Abort(ResetResources) // nobody has seen it
+	}
+	select {
+	case <-w.done:
+		w.turnAway() // Close may have looked before
+	default:
+	}
+}
+
+// turnAway resets what waits in the queue.
+func (w *wireListener) turnAway() {
+	for {
+		select {
+		case a := <-w.queue:
+			_ = a.Abort(ResetUnspecified) // nobody has seen it
+		default:
+			return
+		}
 	}
 }
 
@@ -176,15 +194,7 @@ func (w *wireListener) Close() error {
 		for _, p := range w.ports {
 			err = errors.Join(err, p.Close())
 		}
-		for {
-			select {
-			case a := <-w.queue:
-				_ = a.Abort(ResetUnspecified) // nobody has seen it
-				continue
-			default:
-			}
-			break
-		}
+		w.turnAway()
 	})
 	return err
 }

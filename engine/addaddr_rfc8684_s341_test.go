@@ -2,6 +2,7 @@ package engine
 
 import (
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -123,4 +124,20 @@ func TestOwnAddAddrFromTwoSources(t *testing.T) {
 	f.Wants("neither takes the other back")
 	require.NoError(t, s.c.RemoveLocalAddr(s.now, labAddr("10.0.9.9:4000")))
 	f.Wants("only the program's", "REMOVE_ADDR [2]")
+}
+
+// Without a port the peer takes that "in use by the subflow on which the ADD_ADDR signal was sent": a dialer's subflows have different
+// ones.
+func TestOwnAddAddrSaysAPortThatItsSubflowHasNot(t *testing.T) {
+	s := newScript(t, true)
+	f := s.add(FlowParams{Initial: true, Local: labAddr("10.0.1.1:4000"), Remote: labAddr("10.0.1.2:80")})
+	s.c.HandleEstablished(s.now, f.id)
+	require.NoError(t, s.c.AddLocalAddr(s.now, labAddr("10.0.7.7:4000")))
+	require.Contains(t, f.log, "ADD_ADDR 1 10.0.7.7")
+	g := s.add(FlowParams{Local: labAddr("10.0.2.1:5000"), Remote: labAddr("10.0.1.2:80")})
+	f.ends(errTest)
+	for _, port := range []string{"4000", "5000"} {
+		require.NoError(t, s.c.AddLocalAddr(s.now, labAddr("10.0.8.8:"+port)))
+		require.Contains(t, strings.Join(g.log, ", "), "10.0.8.8:"+port)
+	}
 }

@@ -232,9 +232,9 @@ func (b *addrBook) announceable(a netip.AddrPort, scoped bool) bool {
 	return !scoped || s == arrivalScope(b.firstLocal.Addr(), b.firstRemote.Addr())
 }
 
-// pollAnnounce returns the next ADD_ADDR to send, its HMAC left to the caller. rtt is the
+// pollAnnounce returns the next ADD_ADDR to send on a subflow from port, its HMAC left to the caller. rtt is the
 // connection's round-trip time, 0 if unknown: an echo is missed after three of them, then six.
-func (b *addrBook) pollAnnounce(now, rtt time.Duration) (options.AddAddr, bool) {
+func (b *addrBook) pollAnnounce(now, rtt time.Duration, port uint16) (options.AddAddr, bool) {
 	for i := range b.local {
 		l := &b.local[i]
 		if !l.pending() || l.sends >= announceSends || now < l.next {
@@ -245,10 +245,10 @@ func (b *addrBook) pollAnnounce(now, rtt time.Duration) (options.AddAddr, bool) 
 		l.sends++
 		l.told = true
 		o := options.AddAddr{AddrID: uint8(l.id), Addr: l.addr.WithZone("")}
-		// Without a port "MPTCP SHOULD attempt to connect to the specified address on the same
-		// port as the port that is already in use" (section 3.4.1), which also holds behind a
-		// NAT that maps ports.
-		if l.port != b.firstLocal.Port() {
+		// Without a port "MPTCP SHOULD attempt to connect to the specified address on the same port as the port that is already
+		// in use by the subflow on which the ADD_ADDR signal was sent" (section 3.4.1), which also holds behind a NAT that maps
+		// ports. Linux takes the first subflow's.
+		if l.port != port || l.port != b.firstLocal.Port() {
 			o.HasPort, o.Port = true, l.port
 		}
 		return o, true

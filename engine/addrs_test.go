@@ -111,15 +111,15 @@ func TestUnlistedAddressNeverVanishes(t *testing.T) {
 func TestAnnounceRetransmitsUntilEcho(t *testing.T) {
 	b := newBook("10.0.0.1:80", "10.0.9.9:5000")
 	b.announce(0, aps("10.0.1.1:80", "10.0.2.1:8080"), true)
-	first, ok := b.pollAnnounce(0, 0)
+	first, ok := b.pollAnnounce(0, 0, b.firstLocal.Port())
 	require.True(t, ok)
 	require.False(t, first.HasPort, "the connection's own port goes without saying")
-	second, ok := b.pollAnnounce(0, 0)
+	second, ok := b.pollAnnounce(0, 0, b.firstLocal.Port())
 	require.True(t, ok)
 	require.True(t, second.HasPort)
 	require.EqualValues(t, 8080, second.Port)
 	require.NotEqual(t, first.AddrID, second.AddrID)
-	_, ok = b.pollAnnounce(0, 0)
+	_, ok = b.pollAnnounce(0, 0, b.firstLocal.Port())
 	require.False(t, ok)
 
 	b.handleEcho(options.AddAddr{Echo: true, AddrID: second.AddrID, Addr: netip.MustParseAddr("10.3.3.3")})
@@ -130,7 +130,7 @@ func TestAnnounceRetransmitsUntilEcho(t *testing.T) {
 		if !ok {
 			break
 		}
-		again, ok := b.pollAnnounce(next, 0)
+		again, ok := b.pollAnnounce(next, 0, b.firstLocal.Port())
 		require.True(t, ok)
 		require.Equal(t, second, again, "an echo of another address does not count")
 		at = append(at, next)
@@ -141,7 +141,7 @@ func TestAnnounceRetransmitsUntilEcho(t *testing.T) {
 func TestAnnounceWaitFollowsRTT(t *testing.T) {
 	b := newBook("10.0.0.1:80", "10.0.9.9:5000")
 	b.announce(0, aps("10.0.1.1:80"), true)
-	b.pollAnnounce(0, time.Second)
+	b.pollAnnounce(0, time.Second, b.firstLocal.Port())
 	next, _ := b.wake()
 	require.Equal(t, 3*time.Second, next)
 }
@@ -163,7 +163,7 @@ func TestAnnounceOnlyInTheArrivalScope(t *testing.T) {
 		b := newBook(c.local, c.remote)
 		b.announce(0, all, c.scoped)
 		var got []string
-		for o, ok := b.pollAnnounce(0, 0); ok; o, ok = b.pollAnnounce(0, 0) {
+		for o, ok := b.pollAnnounce(0, 0, b.firstLocal.Port()); ok; o, ok = b.pollAnnounce(0, 0, b.firstLocal.Port()) {
 			got = append(got, o.Addr.String())
 		}
 		require.Equal(t, c.want, got, c.rule)
@@ -173,7 +173,7 @@ func TestAnnounceOnlyInTheArrivalScope(t *testing.T) {
 func TestAnnounceWithdraws(t *testing.T) {
 	b := newBook("10.0.0.1:80", "10.0.9.9:5000")
 	b.announce(0, aps("10.0.1.1:80", "10.0.2.1:80"), true)
-	o, _ := b.pollAnnounce(0, 0)
+	o, _ := b.pollAnnounce(0, 0, b.firstLocal.Port())
 	b.announce(0, nil, true)
 	r, ok := b.pollRemove()
 	require.True(t, ok)
@@ -318,7 +318,7 @@ func TestLocalIDsUnique(t *testing.T) {
 			},
 			"poll": func(*rapid.T) {
 				now += time.Second
-				if o, ok := b.pollAnnounce(now, 0); ok {
+				if o, ok := b.pollAnnounce(now, 0, b.firstLocal.Port()); ok {
 					learn(extapi.AddrID(o.AddrID), o.Addr)
 				}
 			},

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -396,6 +397,10 @@ func (f *scriptFlow) Signal(_ time.Duration, o options.Option) {
 		what := "ADD_ADDR"
 		if o.Echo {
 			what = "ADD_ADDR echo"
+		}
+		if o.HasPort {
+			f.note("%s %d %s", what, o.AddrID, netip.AddrPortFrom(o.Addr, o.Port))
+			return
 		}
 		f.note("%s %d %s", what, o.AddrID, o.Addr)
 	case options.RemoveAddr:

@@ -227,7 +227,7 @@ func (c *Conn) flushSignals(now time.Duration) {
 		}
 	}
 	for {
-		o, ok := c.addrs.pollAnnounce(now, s.srtt())
+		o, ok := c.addrs.pollAnnounce(now, s.srtt(), s.p.Local.Port())
 		if !ok {
 			break
 		}

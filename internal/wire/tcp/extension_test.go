@@ -144,4 +144,14 @@ func TestExtensionIsAsked(t *testing.T) {
 	s.peer("A seq=65001 len=535 ack=1")
 	s.peer("A seq=65535 ack=1")
 	require.Equal(t, 1, x.n, "the window is closed")
+	x.window = 5000
+	s.c.AckNow(s.now)
+	s.outs = nil
+	s.drain()
+	s.want("A seq=1 ack=65536 win=5000", "it opens")
+	s.peer("A seq=65535 ack=1")
+	require.Equal(t, 1, x.n, "the peer has not heard of it")
+	s.peer("A seq=65536 len=1000 ack=1")
+	s.peer("A seq=66535 ack=1")
+	require.Equal(t, 2, x.n, "it has")
 }

@@ -102,8 +102,8 @@ type Extension interface {
 	// Handle sees every acceptable segment (in the window, its ACK valid) before its ACK counts and its
 	// payload is delivered, those out of order too. False: it is dropped whole, not even its ACK counts.
 	Handle(now time.Duration, in *Incoming) bool
-	// Asked tells of a segment without payload that repeats the last sequence number while the window is open: a keep-alive. Who
-	// sends one has nothing else to send, and nothing outstanding.
+	// Asked tells of a segment without payload that repeats the last sequence number while the window is open, and known to be: a
+	// keep-alive. Who sends one has nothing else to send, and nothing outstanding.
 	Asked(now time.Duration)
 	// Window is the receive window to announce, in bytes, a multiple of 1<<scale; -1: TCP's own. The ACK that announces it
 	// stays behind what has arrived by so many bytes, which are for the extension to add if its window counts from there.

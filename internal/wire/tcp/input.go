@@ -174,7 +174,7 @@ func (c *Conn) unacceptable(now time.Duration, off int64, n int, f packet.Flags)
 		c.ack.at()
 		return
 	}
-	if f.Has(packet.ACK) && off == int64(c.rcv.nxt)-1 && c.rcv.edge > c.rcv.nxt {
+	if f.Has(packet.ACK) && off == int64(c.rcv.nxt)-1 && c.rcv.knownOpen() {
 		c.ext.Asked(now)
 	}
 	if c.limits.duplicates.Take(now) {

@@ -12,6 +12,7 @@ type receiver struct {
 	irs   uint32
 	nxt   uint64 // RCV.NXT
 	edge  uint64 // the right edge of the window, as far as it was ever announced
+	zero  uint64 // RCV.NXT when a segment said last that the window is closed; 0: none ever did
 	scale uint8  // shift of the windows that we announce
 
 	q      reassembly

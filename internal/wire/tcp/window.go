@@ -57,10 +57,15 @@ func (c *Conn) announced(ack, field uint64) uint16 {
 	r := &c.rcv
 	r.edge = max(r.edge, ack+field<<r.scale)
 	if field == 0 {
+		r.zero = r.nxt
 		c.stats.ZeroRwinSent++
 	}
 	return uint16(field)
 }
+
+// knownOpen says that the window is open and that the peer knows: what has opened it may be lost, and until something comes that a
+// closed window kept back, the peer may be one that probes.
+func (r *receiver) knownOpen() bool { return r.edge > r.nxt && r.nxt > r.zero }
 
 // Consumed tells that the program has taken n bytes of what Data brought. With an Extension that has a
 // window of its own it is of no interest.
