@@ -55,6 +55,27 @@ func TestShortSegmentsFillTheWindowLikeFullOnes(t *testing.T) {
 	require.NotEmpty(t, append(f.log, g.log...), "nothing is under way any more")
 }
 
+// Of a window of 65,536 bytes a sixteenth stays free for what may have to wait at the peer, and what is left beside 61 segments is no
+// room for a short one.
+func TestARestOfTheWindowIsNoRoomForAShortSegment(t *testing.T) {
+	for _, rest := range []int{300, 5000} {
+		s, f, g := double(t, false)
+		f.stats.Segment, g.stats.Segment = 1000, 1000
+		g.room = 0
+		s.write(strings.Repeat("x", 1000))
+		require.Equal(t, 1000, f.carried(t))
+		f.room, g.room = 0, 1<<20
+		s.write(strings.Repeat("x", 60_000))
+		require.Equal(t, 60_000, g.carried(t))
+		s.write(strings.Repeat("x", rest))
+		require.Equal(t, 60_000, g.carried(t), "it would be one segment more")
+		require.EqualValues(t, rest, s.c.snd.unsent())
+		g.clear()
+		f.Sends(ack(1000))
+		require.Equal(t, min(rest, initialWindow-61_000), g.carried(t), "nothing can be missing in front of it any more")
+	}
+}
+
 // On one flow nothing can be missing in front of what has arrived: the window alone counts.
 func TestShortSegmentsOfOneFlow(t *testing.T) {
 	s, f, _ := shorts(t)

@@ -103,7 +103,8 @@ var tcpBoxes = []passage{
 	}),
 	named("M13 pieces", used, "split=500"),
 	named("M13 pieces, options on the first", used, "split-first=500"),
-	named("M14 merged", used, "coalesce=8000").configured(withSuperSegments),
+	// Of a mapping that is shorter than what is merged nothing tells where the next begins: the subflow is closed, and made anew.
+	named("M14 merged", renewed, "coalesce=8000").configured(withSuperSegments),
 	made("M14 merged, options of the last", used, lastOptions).configured(withSuperSegments),
 	named("M15 acknowledged early", used, "early-ack"),
 	made("M19 no holes", used, func(*world) onpath.Element { return &onpath.NoHoles{} }, loses(0.001)),
