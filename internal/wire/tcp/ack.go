@@ -25,7 +25,7 @@ type acks struct {
 	quick   int           // segments to be acknowledged at once still
 	refill  int           // what quick becomes after a silence
 	last    time.Duration // when payload came last
-	steps   int           // ACKs that leave before the newest one, each for two segments less
+	behind  int           // bytes that the next ACK stays behind RCV.NXT, and each after it two segments less
 	left    time.Duration // when an ACK left last
 	answers bool          // the program answers what arrives: ACKs had better wait for the answer
 	first   bool          // one of those owed leaves before any data
@@ -62,8 +62,8 @@ func (a *acks) data(now time.Duration, c *Conn, n int) {
 		return
 	}
 	a.at()
-	if a.steps = 0; a.bytes <= maxStepped {
-		a.steps = min((a.bytes-1)/(2*c.rcv.mss), int((now-a.left)/ackSpacing), maxSteps)
+	if a.behind = 0; a.bytes <= maxStepped {
+		a.behind = 2 * c.rcv.mss * min((a.bytes-1)/(2*c.rcv.mss), int((now-a.left)/ackSpacing), maxSteps)
 	}
 }
 
@@ -88,17 +88,17 @@ func (a *acks) number(c *Conn, kind Kind) uint64 {
 	if kind != KindACK {
 		return c.rcv.nxt
 	}
-	return c.rcv.nxt - uint64(2*c.rcv.mss*a.steps)
+	return c.rcv.nxt - uint64(a.behind)
 }
 
 // sent notes that a segment with an ACK has left at now; data says that it has payload.
 func (a *acks) sent(now time.Duration, c *Conn, data bool) {
 	a.left = now
-	if a.steps > 0 && !data {
-		a.steps--
+	if a.behind > 0 && !data {
+		a.behind = max(0, a.behind-2*c.rcv.mss)
 		return
 	}
-	a.steps = 0
+	a.behind = 0
 	if data && a.bytes > 0 {
 		a.answers, a.quick = true, 0
 	}

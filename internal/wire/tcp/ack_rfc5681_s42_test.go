@@ -1,6 +1,7 @@
 package tcp
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -181,6 +182,30 @@ func TestStepsEndWhereThereIsMoreToSay(t *testing.T) {
 	s.quiet("which leaves nothing to acknowledge")
 }
 
+// Steps were counted in segments of 536 bytes when one of 1,460 fills a hole: none goes back behind what was acknowledged.
+func TestStepsGoOnlyForward(t *testing.T) {
+	s := dialed(t, "mss=1460 sackok")
+	s.after(time.Second)
+	const short = 8 * 536
+	lines := []string{segmentLine(1+short+1460, 10), segmentLine(1+short, 1460)}
+	for i := range 8 {
+		lines = slices.Insert(lines, i, segmentLine(1+i*536, 536))
+	}
+	for _, line := range lines {
+		seg := s.build(line)
+		s.c.HandleSegment(s.now, &seg, pool.Ref{})
+	}
+	s.drain()
+	acked := uint32(peerISN + 1)
+	require.Greater(t, len(s.outs), 1)
+	for _, out := range s.outs {
+		require.Positive(t, int32(out.Ack-acked))
+		require.NotZero(t, out.Window)
+		acked = out.Ack
+	}
+	require.EqualValues(t, peerISN+1+short+1470, acked)
+}
+
 // "A TCP receiver SHOULD NOT shrink the window, i.e., move the right window edge to the left" (RFC 9293 section 3.8.6): a step
 // promises the same edge from further back.
 func TestStepsPromiseTheSameEdge(t *testing.T) {
@@ -198,6 +223,10 @@ func TestStepsPromiseTheSameEdge(t *testing.T) {
 		edge = promised
 	}
 	require.Equal(t, edge, s.c.rcv.edge)
+	for i := range s.outs {
+		require.InDelta(t, edge, uint64(s.outs[i].Ack-peerISN)+uint64(s.outs[i].Window)<<scale, 1460, "but for rounding")
+	}
+	require.Zero(t, s.c.Stats().DupAcksOut, "each acknowledges something")
 }
 
 func TestFirstReceivedBytesWin(t *testing.T) {

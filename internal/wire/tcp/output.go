@@ -58,7 +58,7 @@ func (c *Conn) reports() bool { return c.snd.sack && (c.rcv.hasDSACK || c.rcv.q.
 func (c *Conn) emitACK(now time.Duration, out *packet.Segment) {
 	before, acked, edge := c.blocksSent(), c.ts.lastAck, c.rcv.edge
 	if c.reports() {
-		c.ack.steps = 0 // there is a hole or a copy to tell of at once
+		c.ack.behind = 0 // there is a hole or a copy to tell of at once
 	}
 	c.emit(now, out, &Outgoing{Kind: KindACK, Off: c.snd.nxt}, packet.ACK)
 	if c.stats.DataSegsIn > 0 && acked == c.rcv.nxt && edge == c.rcv.edge {
