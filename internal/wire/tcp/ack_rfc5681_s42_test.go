@@ -203,7 +203,7 @@ func TestStepsGoOnlyForward(t *testing.T) {
 		require.NotZero(t, out.Window)
 		acked = out.Ack
 	}
-	require.EqualValues(t, peerISN+1+short+1470, acked)
+	require.Equal(t, uint32(peerISN+1+short+1470), acked)
 }
 
 // "A TCP receiver SHOULD NOT shrink the window, i.e., move the right window edge to the left" (RFC 9293 section 3.8.6): a step
