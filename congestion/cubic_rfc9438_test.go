@@ -121,7 +121,7 @@ func TestCubicFastConvergence(t *testing.T) {
 		k.segment()
 	}
 	k.lose()
-	require.EqualValues(t, 560, segments(k.c))
+	require.InDelta(t, 560, segments(k.c), 0.01, "platforms round differently")
 	start, bigK := k.now, math.Cbrt(120/0.4)
 	require.InDelta(t, 680, k.until(start+time.Duration(bigK*float64(time.Second))), 4)
 }

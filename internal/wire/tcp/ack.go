@@ -63,7 +63,8 @@ func (a *acks) data(now time.Duration, c *Conn, n int) {
 	}
 	a.at()
 	if a.behind = 0; a.bytes <= maxStepped {
-		a.behind = 2 * c.rcv.mss * min((a.bytes-1)/(2*c.rcv.mss), int((now-a.left)/ackSpacing), maxSteps)
+		paid := int(min((now-a.left)/ackSpacing, maxSteps)) // bounded before it is an int: that may have 32 bits
+		a.behind = 2 * c.rcv.mss * min((a.bytes-1)/(2*c.rcv.mss), paid)
 	}
 }
 
