@@ -574,6 +574,7 @@ func TestWindowReopensOfPlainTCP(t *testing.T) {
 // peer, which has nothing more to send, asks why, that is the end of the wait: else it would send the data a second time.
 func TestAMappingThatLacksBytes(t *testing.T) {
 	s, f := single(t, true, checksums)
+	told := s.remote() + uint64(s.c.Window(s.now, 8))
 	d := options.DSS{HasMap: true, DSN64: true, DSN: s.remote(), SSN: 1, DataLen: 7, HasChecksum: true}
 	d.Checksum = dssChecksum(d.DSN, d.SSN, d.DataLen, []byte("1234567"))
 	f.Sends(says(d), payload("12345"))
@@ -581,7 +582,12 @@ func TestAMappingThatLacksBytes(t *testing.T) {
 	f.clear()
 	s.c.HandleAsked(s.now, f.id)
 	s.wantRead("12345")
-	require.Equal(t, s.remote()+7, s.c.Advertise(s.now).DataAck, "else the peer would send the rest again")
+	a := s.c.Advertise(s.now)
+	require.Equal(t, s.remote()+7, a.DataAck, "else the peer would send the rest again")
+	require.Equal(t, s.c.rcv.win.rightEdge(), a.DataAck+uint64(a.Window), "the right edge does not move with the DATA_ACK")
+	require.Equal(t, s.c.rcv.win.rightEdge(), a.DataAck+uint64(s.c.Window(s.now, 0)))
+	require.GreaterOrEqual(t, a.DataAck+uint64(s.c.Window(s.now, 8)), told, "nor where it is rounded")
+	require.Less(t, a.DataAck+uint64(s.c.Window(s.now, 8)), told+512)
 	require.Equal(t, extapi.FallbackChecksum, s.c.Info().Fallback)
 	f.Sends(says(options.DSS{HasMap: true, DSN64: true, DSN: s.remote() + 7, DataLen: 1, DataFIN: true, HasChecksum: true,
 		Checksum: dssChecksum(s.remote()+7, 0, 1, nil)}))

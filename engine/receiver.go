@@ -7,6 +7,7 @@ import (
 	"github.com/mptcp-go/mptcp/extapi"
 	"github.com/mptcp-go/mptcp/internal/mib"
 	"github.com/mptcp-go/mptcp/internal/pool"
+	"github.com/mptcp-go/mptcp/internal/seqnum"
 )
 
 // maxWindow is how far back old data may lie before it is taken for a wild sequence number.
@@ -135,14 +136,18 @@ func (c *Conn) ackValue(now time.Duration) Ack {
 	if !c.remoteKnown || c.fall.infinite {
 		return Ack{}
 	}
-	next := c.rcv.ackNext()
-	a := Ack{Valid: true, DataAck: next, Window: c.rcv.win.advertise(next, c.rcv.q.buffered())}
+	next, ack := c.rcv.ackNext(), c.dataAck()
+	return Ack{Valid: true, DataAck: ack, Window: max(0, c.rcv.win.advertise(next, c.rcv.q.buffered())+seqnum.Diff(next, ack))}
+}
+
+// dataAck is the DATA_ACK as it stands.
+func (c *Conn) dataAck() uint64 {
 	if c.fall.found() && !c.rcv.finSeen {
 		// What TCP has yet to bring it brings. Where there are more or fewer bytes than the peer has sent, our count would be
 		// no DATA_ACK to it, or one that makes it send data again, which would arrive twice.
-		a.DataAck = c.fall.declared
+		return c.fall.declared
 	}
-	return a
+	return c.rcv.ackNext()
 }
 
 // Advertise is the DATA_ACK and the window as they stand, for a carrier whose every segment has room for
@@ -153,11 +158,12 @@ func (c *Conn) Advertise(now time.Duration) Ack { return c.ackValue(now) }
 // after a fallback, beyond what TCP acknowledges. It is rounded to units of 1<<scale bytes so that its right edge does not
 // shrink. What it says counts as promised, but not as acknowledged.
 func (c *Conn) Window(now time.Duration, scale uint8) int64 {
-	w := &c.rcv.win
+	w, next, unit := &c.rcv.win, c.rcv.ackNext(), int64(1)<<scale
 	acked, owed := w.acked, w.owed
-	n := w.rounded(c.rcv.ackNext(), c.rcv.q.buffered(), scale)
+	n := w.rounded(next, c.rcv.q.buffered(), scale)
 	w.acked, w.owed = acked, owed
-	return n
+	n += seqnum.Diff(next, c.dataAck())
+	return max(0, (n+unit-1)&^(unit-1))
 }
 
 // maxRTT is the longest round-trip time of the subflows; 0 while none knows its own.
