@@ -5,6 +5,7 @@ import (
 
 	"github.com/mptcp-go/mptcp/extapi"
 	"github.com/mptcp-go/mptcp/internal/mib"
+	"github.com/mptcp-go/mptcp/internal/seqnum"
 	"github.com/mptcp-go/mptcp/options"
 )
 
@@ -249,7 +250,7 @@ func (c *Conn) checksumFailed(now time.Duration, s *subflow, dsn uint64) {
 	}
 	c.cfg.Counters.Count(mib.DSSCorruptionFallback)
 	c.fall.failSent = true
-	c.fall.declared = s.rx.declared()
+	c.fall.declared = seqnum.Max(c.rcv.ackNext(), s.rx.declared()) // what fails may be a copy, of what has long been acknowledged
 	s.rx.setInfinite(dsn)
 	c.beginFallback(now, extapi.FallbackChecksum)
 	c.drain(now, s)

@@ -597,6 +597,20 @@ func TestAMappingThatLacksBytes(t *testing.T) {
 	s.wantEOF("")
 }
 
+// What fails may be a copy of what was acknowledged before: the DATA_ACK does not go back to where it ends.
+func TestACopyThatFails(t *testing.T) {
+	s, f := single(t, true, checksums)
+	d := options.DSS{HasMap: true, DSN64: true, DSN: s.remote(), SSN: 1, DataLen: 7, HasChecksum: true}
+	d.Checksum = dssChecksum(d.DSN, d.SSN, d.DataLen, []byte("1234567"))
+	f.Sends(says(d), payload("1234567"))
+	s.wantRead("1234567")
+	d = options.DSS{HasMap: true, DSN64: true, DSN: s.remote(), SSN: 8, DataLen: 5, HasChecksum: true}
+	d.Checksum = dssChecksum(d.DSN, d.SSN, d.DataLen, []byte("12345"))
+	f.Sends(says(d), payload("12x45"))
+	require.Equal(t, extapi.FallbackChecksum, s.c.Info().Fallback)
+	require.Equal(t, s.remote()+7, s.c.Advertise(s.now).DataAck)
+}
+
 // Where our data has failed and none follows that the infinite mapping would go with, our FIN ends our direction: the peer can
 // no longer tell where a DATA_FIN stands.
 func TestFINAfterThePeersFail(t *testing.T) {
