@@ -22,8 +22,6 @@ type capture struct {
 	file string
 	cmd  *exec.Cmd
 	errs bytes.Buffer
-
-	began time.Time
 }
 
 // capture begins to record.
@@ -34,7 +32,6 @@ func (l *lab) capture(ns string) *capture {
 	c.cmd = l.command(ns, "timeout", "-s", "INT", "600", "tcpdump", "-i", "any", "-y", "LINUX_SLL2", "-s", "0", "-B", "65536", "-U", "-w", c.file, "tcp")
 	c.cmd.Stderr = &c.errs
 	require.NoError(l.t, c.cmd.Start())
-	c.began = time.Now()
 	l.t.Cleanup(c.stop)
 	l.eventually(5*time.Second, "tcpdump listens", func() bool {
 		fi, err := os.Stat(c.file)
@@ -48,8 +45,9 @@ func (c *capture) stop() {
 	if c.cmd.ProcessState != nil {
 		return
 	}
-	// tcpdump reads the kernel's buffer in blocks, each of which it gets when it is full or a second old.
-	time.Sleep(max(200*time.Millisecond, 1200*time.Millisecond-time.Since(c.began)))
+	// tcpdump reads the kernel's buffer in blocks, each of which it gets when it is full or a second old: what came less than a second
+	// ago is lost otherwise.
+	time.Sleep(1100 * time.Millisecond)
 	_ = c.cmd.Process.Signal(syscall.SIGINT)
 	_ = c.cmd.Wait() // a signal ends it, which is no failure
 }
