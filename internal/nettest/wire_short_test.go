@@ -50,6 +50,7 @@ func TestNamespaceWireShortConnections(t *testing.T) {
 				slow := slices.DeleteFunc(list, func(r report) bool { return r.Kind != "slow" })
 				t.Logf("%.0f connections/s, %d took over a second to open; held in TIME-WAIT: client %d sockets, %d KiB, server %d sockets, %d KiB",
 					rate, len(slow), c.Sockets, c.Heap>>10, s.Sockets, s.Heap>>10)
+				require.LessOrEqual(t, len(slow), q.Count/50, "a port that the server has in TIME-WAIT is used again without waiting")
 				require.Less(t, s.Sockets, few, "a listener's connections have no sockets of their own")
 				require.Less(t, c.Sockets, 600+int(4*rate), "a port is used again a second after it was closed")
 				for _, ns := range []string{"c", "s"} {

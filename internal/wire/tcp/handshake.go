@@ -17,15 +17,26 @@ type handshake struct {
 	peerMSS     int           // of its option
 	peerScale   bool          // the peer offered window scale
 	unreachable bool          // an ICMP error said so
+	strayed     bool          // an ACK of something else has come
+	early       bool          // and the SYN leaves again soon for that
 }
 
 // initialRTO is what "the sender SHOULD set RTO" to until a round-trip time was measured: 1 second (RFC 6298
 // section 2.1).
 const initialRTO = time.Second
 
+// strayWait is how soon a SYN leaves again that met an ACK of something else: as soon as its timestamp is another one, with a tick to
+// spare.
+const strayWait = 2 * tick
+
 // handshakeTimeout sends the SYN or SYN/ACK again, or gives up.
 func (c *Conn) handshakeTimeout(now time.Duration) {
 	if c.state != SynSent && c.state != SynReceived {
+		return
+	}
+	if c.hs.early {
+		c.hs.due = true
+		c.hs.attempt-- // nothing is lost
 		return
 	}
 	if c.hs.attempt > c.cfg.SYNRetries {
@@ -43,13 +54,13 @@ func (c *Conn) handshakeTimeout(now time.Duration) {
 
 // sentSYN arms the timer, for twice as long each time (RFC 6298 section 5.5).
 func (c *Conn) sentSYN(now time.Duration) {
-	if c.hs.attempt > 0 {
+	if c.hs.attempt > 0 || c.hs.strayed {
 		c.stats.SegsRetrans++
 	}
 	c.hs.at = now
 	c.timers.set(timerHandshake, now+initialRTO<<min(c.hs.attempt, 6))
 	c.hs.attempt++
-	c.hs.due = false
+	c.hs.due, c.hs.early = false, false
 }
 
 // peerSYN takes what the peer's SYN or SYN/ACK says.
@@ -86,6 +97,7 @@ func (c *Conn) synSent(now time.Duration, s *packet.Segment, p pool.Ref) {
 		// "If SEG.ACK =< ISS or SEG.ACK > SND.NXT, send a reset (unless the RST bit is set …)"
 		if !s.Flags.Has(packet.RST) {
 			c.rst.because(s)
+			c.stray(now)
 		}
 		return
 	}
@@ -120,6 +132,16 @@ func (c *Conn) synSent(now time.Duration, s *packet.Segment, p pool.Ref) {
 	c.established(now)
 	if c.state == Established {
 		c.ack.at() // payload and FIN are not accepted: they come again
+	}
+}
+
+// stray sends the SYN again soon, once: what acknowledges something else comes from an old connection of this port, which the peer has
+// in TIME-WAIT. The RST ends that, or the new timestamp does (RFC 6191); the first SYN's was not new enough where the old connection
+// ended less than a tick ago.
+func (c *Conn) stray(now time.Duration) {
+	if c.hs.attempt == 1 && !c.hs.strayed {
+		c.hs.strayed, c.hs.early = true, true
+		c.timers.set(timerHandshake, now+strayWait)
 	}
 }
 
@@ -162,7 +184,7 @@ func (c *Conn) established(now time.Duration) {
 // latest one: what echoes an earlier one may have been sent again itself, and is as old as its first copy's loss (Karn's algorithm,
 // RFC 6298 section 3).
 func (c *Conn) handshakeRTT(now time.Duration) (time.Duration, bool) {
-	if c.hs.attempt > 1 {
+	if c.hs.attempt > 1 || c.hs.strayed {
 		at, ok := c.ts.echoed(now, c.head.tsEcr)
 		if !ok || !c.ts.on || !c.head.hasTS || c.head.tsEcr == 0 || at < c.hs.at/tick*tick {
 			return 0, false

@@ -41,6 +41,34 @@ func TestSYNIsRepeatedWithBackoffAndGivenUp(t *testing.T) {
 	require.False(t, armed)
 }
 
+// The peer has the old connection of the port in TIME-WAIT: it acknowledges what that one had, and takes the next SYN, whose timestamp
+// is a newer one (RFC 6191), after our RST or even before.
+func TestSYNThatMeetsAnOldConnection(t *testing.T) {
+	s := newScript(t, withTimestamps).dial()
+	first := s.want("S seq=0", "first")
+	s.peer("A seq=5000 ack=700 ts=7,0")
+	s.want("R seq=700", "RFC 9293 section 3.10.7.3: <SEQ=SEG.ACK><CTL=RST>")
+	s.after(strayWait - 1)
+	s.quiet("its timestamp may be the same still")
+	s.after(1)
+	again := s.want("S seq=0", "soon")
+	var h [2]header
+	h[0].parse(first.Options, true)
+	h[1].parse(again.Options, true)
+	require.EqualValues(t, strayWait/tick, h[1].tsVal-h[0].tsVal)
+	require.Zero(t, s.c.Stats().Timeouts, "nothing was lost")
+	require.EqualValues(t, 1, s.c.Stats().SegsRetrans)
+	s.peer("A seq=5000 ack=700 ts=7,0")
+	s.want("R seq=700", "that one too")
+	s.after(time.Second - 1)
+	s.quiet("but the SYN goes by its timer from now on")
+	s.after(1)
+	s.want("S seq=0", "again")
+	require.EqualValues(t, 1, s.c.Stats().Timeouts)
+	s.peer("SA seq=0 ack=1")
+	require.Equal(t, Established, s.c.State())
+}
+
 // RFC 6298 section 3: a round trip is not measured with a segment that was sent again, unless a timestamp tells which copy has been
 // answered. Section 5.7: the timeout is 3 s then.
 func TestRoundTripOfARepeatedSYN(t *testing.T) {
