@@ -35,8 +35,7 @@ func (c *Conn) handshakeTimeout(now time.Duration) {
 		return
 	}
 	if c.hs.early {
-		c.hs.due = true
-		c.hs.attempt-- // nothing is lost
+		c.hs.due, c.hs.attempt = true, 0 // nothing is lost: as the first time
 		return
 	}
 	if c.hs.attempt > c.cfg.SYNRetries {
@@ -125,7 +124,7 @@ func (c *Conn) synSent(now time.Duration, s *packet.Segment, p pool.Ref) {
 	if !hasAck { // both sides have sent a SYN
 		c.event().SimultaneousOpens++
 		c.state = SynReceived
-		c.hs.due, c.hs.attempt = true, 0
+		c.hs.due, c.hs.attempt, c.hs.early = true, 0, false
 		c.ecn.on = false
 		return
 	}

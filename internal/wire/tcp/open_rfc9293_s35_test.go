@@ -6,6 +6,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/mptcp-go/mptcp/internal/pool"
+
 	"github.com/mptcp-go/mptcp/internal/wire/packet"
 )
 
@@ -67,6 +69,26 @@ func TestSYNThatMeetsAnOldConnection(t *testing.T) {
 	require.EqualValues(t, 1, s.c.Stats().Timeouts)
 	s.peer("SA seq=0 ack=1")
 	require.Equal(t, Established, s.c.State())
+}
+
+// The timer of the SYN that is to leave again is none of the SYN/ACK that follows when both ends have sent a SYN.
+func TestSYNThatMeetsAnOldConnectionAndASYN(t *testing.T) {
+	s := newScript(t, withTimestamps).dial()
+	s.outs = nil
+	s.peer("A seq=5000 ack=700 ts=7,0")
+	s.want("R seq=700", "the old connection")
+	seg := s.build("S seq=0 ts=7,0")
+	s.c.HandleSegment(s.now, &seg, pool.Ref{})
+	s.now += strayWait
+	s.c.HandleTimeout(s.now)
+	s.c.HandleTimeout(s.now)
+	s.drain()
+	s.want("SA seq=0 ack=1", "simultaneous open")
+	s.quiet("once")
+	s.after(time.Second - 1)
+	s.quiet("")
+	s.after(1)
+	s.want("SA seq=0 ack=1", "again")
 }
 
 // RFC 6298 section 3: a round trip is not measured with a segment that was sent again, unless a timestamp tells which copy has been
