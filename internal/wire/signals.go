@@ -160,6 +160,8 @@ func (f *Flow) more(now time.Duration) bool {
 	}
 	f.fin.set = f.fin.set && !f.eng.FellBack()
 	switch {
+	case f.hs.muted || !f.hs.multipath():
+		return false // no option leaves: another ACK would carry none either, nor the next
 	case f.sig.fail.behind:
 		f.sig.fail.behind = false
 		f.c.AckNow(now)
