@@ -7,7 +7,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/mptcp-go/mptcp/internal/pool"
-
 	"github.com/mptcp-go/mptcp/internal/wire/packet"
 )
 
