@@ -31,7 +31,7 @@ var (
 
 // Read follows net.Conn. Data that has arrived is read before an error or the end of file, which is a bare
 // io.EOF. Other errors are *net.OpError. While every path is down Read waits, for Config.NoPathTimeout at most; deadlines go on
-// working.
+// working. As [io.Reader] allows, all of b may serve as scratch space while Read waits, whatever it returns.
 func (c *Conn) Read(b []byte) (int, error) {
 	n, err := c.b.Read(b)
 	if err != nil {

@@ -205,7 +205,7 @@ func (c *Conn) drain(now time.Duration, s *subflow) {
 // buffer: they are mapped, next in order, nothing waits before them and no checksum covers them.
 func (c *Conn) DirectRoom(id PathID) int {
 	s := c.flow(id)
-	if s == nil || c.rcv.discard || c.rcv.q.buffered() > 0 || c.closing.err != nil {
+	if s == nil || s.state == extapi.StateClosed || c.rcv.discard || c.rcv.q.buffered() > 0 || c.closing.err != nil {
 		return 0
 	}
 	if dsn, ok := s.rx.current(); !ok || dsn != c.rcv.q.rcvNxt() {

@@ -5,7 +5,7 @@ package driver
 type Inlet interface {
 	parking
 	Take(conn any) bool
-	Receive(wait bool) bool
+	Receive(b []byte, wait bool) (n int, stays bool)
 	Leave(wanted bool)
 }
 
@@ -30,20 +30,22 @@ func (c *Conn) leaveInlet() {
 	in.Leave(c.rd.waiting || c.wr.waiting || c.readNow())
 }
 
-// receive receives one batch of packets, which are fed as if they came from the carrier: the lock is free meanwhile.
-func (c *Conn) receive(wait bool) {
+// receive receives one batch of packets, which are fed as if they came from the carrier: the lock is free meanwhile. What comes
+// next in order may arrive in app; receive returns how much did.
+func (c *Conn) receive(app []byte, wait bool) (direct int) {
 	in := c.role.inlet
 	if in == nil {
-		return
+		return 0
 	}
 	if wait {
 		c.role.parked = in
 	}
 	c.mu.Unlock()
-	stays := in.Receive(wait)
+	direct, stays := in.Receive(app, wait)
 	c.mu.Lock()
 	c.unpark()
 	if !stays {
 		c.give(c.now())
 	}
+	return direct
 }

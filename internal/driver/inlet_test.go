@@ -20,6 +20,7 @@ type door struct {
 	intr   chan struct{}
 	waits  int
 	leaves []bool // what each guest said of others who wait
+	brings string // what arrives in the buffer of the next Read
 }
 
 func (d *door) Take(any) (taken bool) {
@@ -27,12 +28,16 @@ func (d *door) Take(any) (taken bool) {
 	return taken
 }
 
-func (d *door) Receive(wait bool) bool {
+func (d *door) Receive(b []byte, wait bool) (int, bool) {
+	if n := copy(b, d.brings); n > 0 {
+		d.brings = ""
+		return n, d.stays
+	}
 	if wait {
 		d.waits++
 		<-d.intr
 	}
-	return d.stays
+	return 0, d.stays
 }
 
 func (d *door) Leave(wanted bool) { d.leaves = append(d.leaves, wanted) }
@@ -90,6 +95,21 @@ func TestReadWaitsWhereThePacketsComeIn(t *testing.T) {
 		require.ErrorIs(t, <-done, net.ErrClosed)
 		require.Equal(t, []bool{false, false, true}, d.leaves, "what the peer says to the end is waited for")
 		require.Equal(t, 3, d.waits)
+	})
+}
+
+// What has arrived in the buffer of a Read is what it returns, also when it may not receive any more.
+func TestReadLendsItsBuffer(t *testing.T) {
+	atDoor(t, func(p *postbox, d *door) {
+		b := make([]byte, 16)
+		for _, d.stays = range []bool{true, false} {
+			d.brings, d.free = "at once", true
+			n, err := p.c.Read(b)
+			require.NoError(t, err)
+			require.Equal(t, "at once", string(b[:n]))
+		}
+		require.Zero(t, d.waits)
+		require.Equal(t, []bool{false, false}, d.leaves)
 	})
 }
 

@@ -141,8 +141,7 @@ func (c *Conn) step(app []byte, wait bool) int {
 	}
 	switch c.raws {
 	case 0:
-		c.receive(wait)
-		return 0
+		return c.receive(app, wait)
 	case 1:
 		for _, f := range c.flows {
 			if !f.own && !f.eof {

@@ -29,6 +29,7 @@ type Chunk struct {
 	b     []byte
 	refs  atomic.Int32
 	class int
+	loan  *Loan // whose memory b is, if it is not the pool's
 }
 
 // Get returns a chunk of capacity at least size (at most MaxSize) with one reference.
@@ -54,8 +55,11 @@ func (c *Chunk) Bytes() []byte { return c.b }
 // Cap is the chunk's capacity in bytes: what it costs in memory, however little of it is used.
 func (c *Chunk) Cap() int { return len(c.b) }
 
-// Retain adds a reference.
+// Retain adds a reference. What is lent can't be kept: see Ref.Retain.
 func (c *Chunk) Retain() {
+	if c.loan != nil {
+		panic("pool: retain of what is lent")
+	}
 	if c.refs.Add(1) <= 1 {
 		panic("pool: retain after release")
 	}
@@ -63,6 +67,9 @@ func (c *Chunk) Retain() {
 
 // Release drops a reference; the last one puts the chunk back.
 func (c *Chunk) Release() {
+	if c.loan != nil {
+		return
+	}
 	switch n := c.refs.Add(-1); {
 	case n > 0:
 		return
@@ -84,9 +91,12 @@ type Ref struct {
 	B []byte
 }
 
-// Retain adds a reference to the chunk, if there is one, and returns r.
+// Retain adds a reference to the chunk, if there is one, and returns r; of what is lent it returns a copy.
 func (r Ref) Retain() Ref {
-	if r.C != nil {
+	switch {
+	case r.Loan() != nil:
+		return Copy(r.B)
+	case r.C != nil:
 		r.C.Retain()
 	}
 	return r

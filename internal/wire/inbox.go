@@ -133,10 +133,30 @@ func (f *Flow) tell(now time.Duration, i *item) {
 	case itemAsked:
 		f.eng.HandleAsked(now, f.id)
 	case itemData:
-		f.eng.HandleBytes(now, f.id, i.data)
+		f.deliver(now, i.data)
 	case itemFIN:
 		f.eng.HandleFIN(now, f.id)
 	}
+}
+
+// deliver brings payload to the engine. What has arrived in the buffer of a Read is there already if it comes next.
+func (f *Flow) deliver(now time.Duration, p pool.Ref) {
+	if l := p.Loan(); l != nil {
+		for p.Len() > 0 {
+			n := min(p.Len(), f.eng.DirectRoom(f.id))
+			if n == 0 {
+				break
+			}
+			l.Take(p.B[:n])
+			f.eng.HandleDirect(now, f.id, n)
+			p.B = p.B[n:]
+		}
+		if p.Len() == 0 {
+			return
+		}
+		p = p.Own()
+	}
+	f.eng.HandleBytes(now, f.id, p)
 }
 
 // Established implements tcp.Handler. For a first subflow that is not multipath this is where its
@@ -153,6 +173,9 @@ func (h *handler) Data(now time.Duration, p pool.Ref) {
 	if f.rst.aborted || f.fc.waiting || f.hs.result.Err != nil {
 		p.Release()
 		return
+	}
+	if f.eng == nil {
+		p = p.Own() // it waits
 	}
 	f.in.heard = true
 	f.sig.alone = 0 // the ACK for this is no duplicate

@@ -125,9 +125,10 @@ type Inlet interface {
 	// Take gives the caller the right to receive, if all traffic has been that of the given connection (what Stack.Flush
 	// returns) for a while, and nobody else receives at the moment.
 	Take(conn any) bool
-	// Receive hands one batch of segments to their handlers, and lets Stack.Flush follow. With wait it waits for one. False:
-	// the caller has to Leave.
-	Receive(wait bool) bool
+	// Receive hands one batch of segments to their handlers, and lets Stack.Flush follow. With wait it waits for one. b, if
+	// there is any, is lent to their payload meanwhile: the buffer of a Read of the connection's. n is how much of it has been
+	// taken (pool.Loan); what lies behind may have changed. stays is false when the caller has to Leave.
+	Receive(b []byte, wait bool) (n int, stays bool)
 	// SetReadDeadline, with a time in the past, ends the wait of Receive, or the next one. With the zero time it does nothing.
 	SetReadDeadline(time.Time) error
 	// Leave ends the right to receive. The link takes some time, in which it may be taken again, before it receives by

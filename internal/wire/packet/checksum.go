@@ -45,12 +45,13 @@ func Update32(checksum uint16, old, new uint32) uint16 {
 // whose offloads reach up to us (veth, a merged super-segment), has only the pseudo-header's sum in the
 // field, not complemented: the kernel calls it CHECKSUM_PARTIAL and vouches for the rest. Everything else
 // must verify in full. A stranger can write the pseudo-header's sum, too: a checksum is no protection from
-// him in any case.
-func acceptable(src, dst netip.Addr, segment TCP) bool {
-	s := Pseudo(src, dst, ProtoTCP, len(segment))
+// him in any case. What lies apart follows segment, whose length is even then.
+func acceptable(src, dst netip.Addr, segment TCP, apart []byte) bool {
+	s := Pseudo(src, dst, ProtoTCP, len(segment)+len(apart))
 	if segment.Checksum() == s.Fold() {
 		return true
 	}
 	s.Add(segment)
+	s.Add(apart)
 	return s.Fold() == 0xFFFF
 }

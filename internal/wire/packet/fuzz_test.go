@@ -31,6 +31,7 @@ func FuzzParse(f *testing.F) {
 		}
 		require.LessOrEqual(t, len(s.Options), MaxOptions)
 		require.LessOrEqual(t, len(s.Options)+len(s.Payload)+TCPHeaderLen, len(b))
+		apart(t, b, s)
 		if s.TTL == 0 {
 			s.TTL = DefaultTTL // what a zero means to Append
 		}
@@ -44,6 +45,34 @@ func FuzzParse(f *testing.F) {
 }
 
 // FuzzParseICMP eats a packet that may carry an ICMP error.
+// apart parses the packet b, which is s, once more with its payload in a place of its own.
+func apart(t *testing.T, b []byte, s Segment) {
+	t.Helper()
+	if s.Src.Addr().Is6() || IPv4(b).TotalLen() != len(b) || len(s.Payload) == 0 {
+		return
+	}
+	head := len(b) - len(s.Payload)
+	payload := bytes.Clone(s.Payload)
+	again, err := Parse4Apart(bytes.Clone(b[:head]), payload)
+	require.NoError(t, err)
+	require.Equal(t, s, again)
+	require.Same(t, &payload[0], &again.Payload[0])
+	from := IPv4(b).HeaderLen()
+	again, err = ParseTCPApart(s.Src.Addr(), s.Dst.Addr(), b[from:head], payload)
+	again.TTL, again.TOS = s.TTL, s.TOS
+	require.NoError(t, err)
+	require.Equal(t, s, again)
+	for _, cut := range []int{head - 1, head + 1, from, 0} { // where the payload does not begin
+		if cut >= len(b) {
+			continue
+		}
+		_, err = Parse4Apart(b[:cut:cut], b[cut:])
+		require.Error(t, err)
+	}
+	_, err = Parse4Apart(b[:head:head], payload[1:])
+	require.Error(t, err)
+}
+
 func FuzzParseICMP(f *testing.F) {
 	for _, s := range []Segment{{Src: client4, Dst: server4}, {Src: client6, Dst: server6}} {
 		f.Add(icmp(f, s, 3, 4, 1400, 60))

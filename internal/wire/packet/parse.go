@@ -23,10 +23,30 @@ func Parse4(b []byte) (Segment, error) {
 	if err != nil {
 		return Segment{}, err
 	}
+	return carried4(h, payload, nil)
+}
+
+// Parse4Apart is Parse4 for a packet of which payload lies elsewhere: b has the headers, and nothing else.
+func Parse4Apart(b, payload []byte) (Segment, error) {
+	h, n, err := header4(b)
+	switch {
+	case err != nil:
+		return Segment{}, err
+	case h.TotalLen() != len(b)+len(payload):
+		return Segment{}, ErrTruncated
+	}
+	if err := sound4(h, n); err != nil {
+		return Segment{}, err
+	}
+	return carried4(h, b[n:], payload)
+}
+
+// carried4 parses the segment in an IPv4 packet.
+func carried4(h IPv4, b, payload []byte) (Segment, error) {
 	if h.Protocol() != ProtoTCP {
 		return Segment{}, ErrProtocol
 	}
-	s, err := ParseTCP(h.Src(), h.Dst(), payload)
+	s, err := parseTCP(h.Src(), h.Dst(), b, payload)
 	s.TTL, s.TOS = h.TTL(), h.TOS()
 	return s, err
 }
@@ -47,21 +67,32 @@ func Parse6(b []byte) (Segment, error) {
 
 // ParseTCP parses a segment from its TCP header on: all of b, with the addresses that its IP header had.
 // TTL and TOS are left zero.
-func ParseTCP(src, dst netip.Addr, b []byte) (Segment, error) {
+func ParseTCP(src, dst netip.Addr, b []byte) (Segment, error) { return parseTCP(src, dst, b, nil) }
+
+// ParseTCPApart is ParseTCP for a segment of which payload lies elsewhere: b has the header, and nothing else.
+func ParseTCPApart(src, dst netip.Addr, b, payload []byte) (Segment, error) {
+	return parseTCP(src, dst, b, payload)
+}
+
+// parseTCP parses a segment. Of one with a payload that lies apart, b is the header.
+func parseTCP(src, dst netip.Addr, b, payload []byte) (Segment, error) {
 	if len(b) < TCPHeaderLen {
 		return Segment{}, ErrTruncated
 	}
 	h := TCP(b)
-	if n := h.HeaderLen(); n < TCPHeaderLen || n > len(b) {
+	if n := h.HeaderLen(); n < TCPHeaderLen || n > len(b) || payload != nil && n != len(b) {
 		return Segment{}, ErrHeaderLength
 	}
-	if !acceptable(src, dst, h) {
+	if !acceptable(src, dst, h, payload) {
 		return Segment{}, ErrChecksum
+	}
+	if payload == nil {
+		payload = h.Payload()
 	}
 	return Segment{
 		Src: netip.AddrPortFrom(src, h.SrcPort()), Dst: netip.AddrPortFrom(dst, h.DstPort()),
 		Seq: h.Seq(), Ack: h.Ack(), Flags: h.Flags(), Window: h.Window(), Urgent: h.Urgent(),
-		Options: h.Options(), Payload: h.Payload(),
+		Options: h.Options(), Payload: payload,
 	}, nil
 }
 
@@ -75,12 +106,22 @@ func split4(b []byte) (h IPv4, payload []byte, err error) {
 		return nil, nil, ErrHeaderLength
 	case h.TotalLen() > len(b):
 		return nil, nil, ErrTruncated
-	case Sum{acc: sumOf(b[:n])}.Fold() != 0xFFFF:
-		return nil, nil, ErrChecksum
-	case h.Fragment():
-		return nil, nil, ErrFragment
+	}
+	if err := sound4(h, n); err != nil {
+		return nil, nil, err
 	}
 	return h, b[n:h.TotalLen():h.TotalLen()], nil
+}
+
+// sound4 checks the header, of n bytes, of a packet that is there in full.
+func sound4(h IPv4, n int) error {
+	switch {
+	case Sum{acc: sumOf(h[:n])}.Fold() != 0xFFFF:
+		return ErrChecksum
+	case h.Fragment():
+		return ErrFragment
+	}
+	return nil
 }
 
 // header4 checks that b begins with an IPv4 header, of n bytes.

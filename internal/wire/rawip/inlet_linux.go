@@ -114,16 +114,20 @@ func (k *inlet) Take(conn any) bool {
 }
 
 // Receive implements link.Inlet.
-func (k *inlet) Receive(wait bool) bool {
+func (k *inlet) Receive(b []byte, wait bool) (n int, stays bool) {
+	if k.n == 0 { // else a batch of the keeper's is there already
+		k.reader.lend(b, k.guest)
+	}
 	ok := k.fetch(guest, wait)
 	if ok && k.n > 0 {
 		k.link.counters.guestBatches.Add(1)
 		k.deliver()
 	}
+	n = k.reader.unlend()
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.intr = false
-	return ok && k.only == k.guest
+	return n, ok && k.only == k.guest
 }
 
 // Leave implements link.Inlet.

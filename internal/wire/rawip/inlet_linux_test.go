@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/mptcp-go/mptcp/internal/pool"
 	"github.com/mptcp-go/mptcp/internal/wire/link"
 	"github.com/mptcp-go/mptcp/internal/wire/packet"
 )
@@ -28,14 +29,19 @@ var mine = new(int)
 
 func newVisited(t *testing.T) *visited {
 	t.Helper()
+	return newVisitedAt(t, "127.0.0.1:0")
+}
+
+func newVisitedAt(t *testing.T, local string) *visited {
+	t.Helper()
 	if err := Available(); err != nil {
 		t.Skip(err)
 	}
 	l, r := open(t, SuperOff)
 	r.only = mine
-	p, err := l.Listen(netip.MustParseAddrPort("127.0.0.1:0"), r)
+	p, err := l.Listen(netip.MustParseAddrPort(local), r)
 	require.NoError(t, err)
-	f, err := l.Connect(netip.MustParseAddrPort("127.0.0.1:0"), p.Local(), 0, r)
+	f, err := l.Connect(netip.MustParseAddrPort(local), p.Local(), 0, r)
 	require.NoError(t, err)
 	t.Cleanup(f.Close)
 	return &visited{t, l, r, f, f.Inlet(), 0}
@@ -52,6 +58,12 @@ func (v *visited) send() {
 func (v *visited) expect() {
 	v.Helper()
 	require.Equal(v, v.seq, v.in.next(v).Seq)
+}
+
+// receive receives without a buffer.
+func (v *visited) receive(wait bool) (stays bool) {
+	_, stays = v.k.Receive(nil, wait)
+	return stays
 }
 
 // enter makes the test a guest.
@@ -71,10 +83,10 @@ func TestGuestReceives(t *testing.T) {
 		v.send()
 		time.Sleep(5 * tick)
 		require.Empty(v, v.in.segments, "the keeper is not there")
-		require.True(v, v.k.Receive(true))
+		require.True(v, v.receive(true))
 		v.expect()
 	}
-	require.True(v, v.k.Receive(false), "there is nothing, and it does not wait")
+	require.True(v, v.receive(false), "there is nothing, and it does not wait")
 	after := v.link.Counters()
 	require.EqualValues(v, 3, after.GuestBatches-before.GuestBatches)
 	require.EqualValues(v, 3, after.Batches-before.Batches)
@@ -122,7 +134,7 @@ func TestGuestMustBeAlone(t *testing.T) {
 	v.in.only = nil
 	v.in.mu.Unlock()
 	v.send()
-	require.False(v, v.k.Receive(true), "there is traffic of others")
+	require.False(v, v.receive(true), "there is traffic of others")
 	v.expect()
 	v.k.Leave(false)
 	v.send()
@@ -139,7 +151,7 @@ func TestGuestIsInterrupted(t *testing.T) {
 		if first {
 			require.NoError(v, v.k.SetReadDeadline(longAgo))
 		}
-		go func() { done <- v.k.Receive(true) }()
+		go func() { done <- v.receive(true) }()
 		if !first {
 			time.Sleep(10 * time.Millisecond)
 			require.NoError(v, v.k.SetReadDeadline(time.Time{}))
@@ -152,7 +164,7 @@ func TestGuestIsInterrupted(t *testing.T) {
 		}
 		require.True(v, <-done)
 		require.Empty(v, v.in.segments)
-		go func() { done <- v.k.Receive(true) }()
+		go func() { done <- v.receive(true) }()
 		time.Sleep(10 * time.Millisecond)
 		v.send()
 		require.True(v, <-done)
@@ -168,7 +180,7 @@ func TestGuestsComeAndGo(t *testing.T) {
 	var mu sync.Mutex
 	var last uint32
 	all := make(chan struct{})
-	v.in.do = func(s *packet.Segment) {
+	v.in.do = func(s *packet.Segment, _ pool.Ref) {
 		mu.Lock()
 		defer mu.Unlock()
 		if s.Seq != last+1 {
@@ -193,7 +205,7 @@ func TestGuestsComeAndGo(t *testing.T) {
 					continue
 				}
 				for range n % 5 {
-					if !v.k.Receive(n%2 == 0) {
+					if !v.receive(n%2 == 0) {
 						break
 					}
 				}
@@ -237,7 +249,7 @@ func TestLinkClosesUnderAGuest(t *testing.T) {
 	v.enter()
 	closed := make(chan struct{})
 	received := make(chan bool)
-	go func() { received <- v.k.Receive(true) }()
+	go func() { received <- v.receive(true) }()
 	time.Sleep(10 * time.Millisecond)
 	go func() { defer close(closed); _ = v.link.Close() }()
 	require.False(v, <-received)

@@ -168,8 +168,8 @@ type recorder struct {
 
 	mu    sync.Mutex
 	batch int
-	only  any                     // what Flush returns
-	do    func(s *packet.Segment) // instead of segments
+	only  any                                   // what Flush returns
+	do    func(s *packet.Segment, buf pool.Ref) // instead of segments
 }
 
 func newRecorder() *recorder {
@@ -185,7 +185,7 @@ func (r *recorder) HandleSegment(now time.Duration, s *packet.Segment, buf pool.
 	r.batch++
 	r.mu.Unlock()
 	if do != nil {
-		do(s)
+		do(s, buf)
 		return
 	}
 	c := seen{*s, now}

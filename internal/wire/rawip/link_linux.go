@@ -157,12 +157,13 @@ func (l *Link) pause() {
 // segments hands the segments of a batch to their handlers.
 func (l *Link) segments(r *reader, n int, now time.Duration) {
 	for i := range n {
-		buf := r.packet(i)
-		if err := r.segment(i, buf.B); err != nil {
+		buf, err := r.segment(i)
+		if err != nil {
 			l.counters.badSegments.Add(1)
 			buf.Release()
 			continue
 		}
+		r.learn(i)
 		s := &r.seg
 		f, h, ours := l.ports.lookup(s.Dst, s.Src, s.IfIndex)
 		switch {

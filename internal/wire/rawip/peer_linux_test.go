@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/mptcp-go/mptcp/internal/pool"
 	"github.com/mptcp-go/mptcp/internal/wire/link"
 	"github.com/mptcp-go/mptcp/internal/wire/packet"
 )
@@ -137,7 +138,7 @@ type sink struct {
 func (c *talk) sink(want int) *sink {
 	s := &sink{c: c, hash: sha256.New(), want: want, done: make(chan struct{}), early: make(map[uint32][]byte)}
 	c.in.mu.Lock()
-	c.in.do = s.take
+	c.in.do = func(g *packet.Segment, _ pool.Ref) { s.take(g) }
 	c.in.mu.Unlock()
 	return s
 }

@@ -15,7 +15,7 @@ import (
 const batchSize = 32
 
 // batchBytes is how many bytes it should bring at most: what a processor keeps in a cache of its own until they have been
-// copied again. Much less would make an ACK of each segment.
+// copied again, where they are (lent_linux.go). Much less would make an ACK of each segment.
 const batchBytes = 512 << 10
 
 // smallChunk holds a packet of any ordinary MTU. A longer one continues in the large chunk of its slot, behind
@@ -29,12 +29,35 @@ var (
 // controlLen is the room for what comes beside an IPv6 segment: packet info, hop limit, traffic class.
 const controlLen = 128
 
-// slot is where one packet of a batch arrives.
+// slot is where one packet of a batch arrives: in the small chunk, in lent memory where there is some, and in the large one.
 type slot struct {
 	small, large *pool.Chunk
-	iov          [2]unix.Iovec
+	lent         []byte
+	iov          [3]unix.Iovec
 	name         [unix.SizeofSockaddrInet6]byte
 	control      [controlLen]byte
+}
+
+// point points to where the next packet arrives.
+func (s *slot) point(h *unix.Msghdr) {
+	s.lent = nil
+	s.part(0, s.small.Bytes())
+	s.part(1, s.large.Bytes()[smallChunk:])
+	h.SetIovlen(2)
+}
+
+// borrow points to lent memory behind the first head bytes of the packet, and to the large chunk for what that does not take.
+func (s *slot) borrow(h *unix.Msghdr, head int, lent []byte) {
+	s.lent = lent
+	s.part(0, s.small.Bytes()[:head])
+	s.part(1, lent)
+	s.part(2, s.large.Bytes())
+	h.SetIovlen(3)
+}
+
+func (s *slot) part(i int, b []byte) {
+	s.iov[i].Base = &b[0]
+	s.iov[i].SetLen(len(b))
 }
 
 // reader receives batches from one raw socket. All its memory is made once.
@@ -49,6 +72,8 @@ type reader struct {
 	try   func(fd uintptr) bool
 	seg   packet.Segment
 	icmp  packet.ICMPError
+	loan  pool.Loan
+	lent  lent
 }
 
 // newReader makes a reader of batches of so many packets. park is asked whether it may wait when there is none.
@@ -56,9 +81,10 @@ func newReader(s *rawSocket, size int, park func() bool) *reader {
 	r := &reader{sock: s, slots: make([]slot, size), msgs: make([]mmsghdr, size), limit: size}
 	r.try = func(fd uintptr) bool {
 		for r.err = unix.EINTR; r.err == unix.EINTR; {
-			r.n, r.err = recvmmsg(fd, r.msgs[:r.limit])
+			r.n, r.err = recvmmsg(fd, r.msgs[:r.most()])
 		}
 		if r.err != unix.EAGAIN {
+			r.follows(fd)
 			return true
 		}
 		r.err = nil
@@ -67,26 +93,17 @@ func newReader(s *rawSocket, size int, park func() bool) *reader {
 	for i := range r.slots {
 		s, h := &r.slots[i], &r.msgs[i].Msghdr
 		s.large = pool.Get(pool.MaxSize)
-		s.iov[1].Base = &s.large.Bytes()[smallChunk]
-		s.iov[1].SetLen(pool.MaxSize - smallChunk)
+		s.small = pool.Get(smallChunk)
 		h.Iov = &s.iov[0]
-		h.SetIovlen(2)
 		h.Name, h.Control = &s.name[0], &s.control[0]
-		r.refill(s)
+		s.point(h)
 	}
 	return r
 }
 
-// refill gives the slot a fresh small chunk.
-func (r *reader) refill(s *slot) {
-	s.small = pool.Get(smallChunk)
-	s.iov[0].Base = &s.small.Bytes()[0]
-	s.iov[0].SetLen(smallChunk)
-}
-
 // receive returns how many packets have come; with wait it waits for one.
 func (r *reader) receive(wait bool) (int, error) {
-	for i := range r.msgs[:r.limit] {
+	for i := range r.msgs[:r.most()] {
 		h := &r.msgs[i].Msghdr
 		h.Namelen = unix.SizeofSockaddrInet6
 		h.SetControllen(controlLen)
@@ -114,13 +131,16 @@ func (r *reader) adapt() {
 // packet takes packet i out of its slot, in one piece and in a chunk of fitting size. The caller releases the
 // reference. It is empty when the packet was longer than the buffers.
 func (r *reader) packet(i int) pool.Ref {
-	s, n := &r.slots[i], int(r.msgs[i].n)
+	s, h, n := &r.slots[i], &r.msgs[i].Msghdr, int(r.msgs[i].n)
 	switch {
-	case r.msgs[i].Flags&unix.MSG_TRUNC != 0:
+	case h.Flags&unix.MSG_TRUNC != 0 || n > pool.MaxSize:
 		return pool.Ref{}
+	case s.lent != nil && n > r.lent.behind:
+		return r.gather(s, n)
 	case n <= smallChunk:
 		ref := pool.Ref{C: s.small, B: s.small.Bytes()[:n:n]}
-		r.refill(s)
+		s.small = pool.Get(smallChunk)
+		s.point(h)
 		return ref
 	case n <= mediumChunk:
 		c := pool.Get(n)
@@ -132,21 +152,38 @@ func (r *reader) packet(i int) pool.Ref {
 	copy(b[:smallChunk], s.small.Bytes())
 	ref := pool.Ref{C: s.large, B: b[:n:n]}
 	s.large = pool.Get(pool.MaxSize)
-	s.iov[1].Base = &s.large.Bytes()[smallChunk]
+	s.point(h)
 	return ref
 }
 
-// segment parses packet i, which is b, into r.seg.
-func (r *reader) segment(i int, b []byte) (err error) {
+// segment parses packet i into r.seg. The caller releases the reference to what it lies in.
+func (r *reader) segment(i int) (buf pool.Ref, err error) {
+	if payload, ok := r.apart(i); ok {
+		return r.loan.Ref(payload), nil
+	}
+	buf = r.packet(i)
+	return buf, r.parse(i, buf.B, nil)
+}
+
+// parse parses packet i, which is b, into r.seg; payload, if there is any, lies apart.
+func (r *reader) parse(i int, b, payload []byte) (err error) {
 	if !r.sock.v6 {
-		r.seg, err = packet.Parse4(b)
+		if payload != nil {
+			r.seg, err = packet.Parse4Apart(b, payload)
+		} else {
+			r.seg, err = packet.Parse4(b)
+		}
 		return err
 	}
 	dst, ifIndex, hops, class := r.beside(i)
 	if !dst.IsValid() {
 		return packet.ErrAddress
 	}
-	r.seg, err = packet.ParseTCP(r.from(i), dst, b)
+	if payload != nil {
+		r.seg, err = packet.ParseTCPApart(r.from(i), dst, b, payload)
+	} else {
+		r.seg, err = packet.ParseTCP(r.from(i), dst, b)
+	}
 	r.seg.IfIndex, r.seg.TTL, r.seg.TOS = ifIndex, hops, class
 	return err
 }

@@ -45,9 +45,10 @@ type host struct {
 	intr  chan struct{} // it is not to wait
 
 	guests atomic.Int64 // how often guests have received
-	done   chan struct{}
-	once   sync.Once
-	gone   sync.WaitGroup
+	loaned
+	done chan struct{}
+	once sync.Once
+	gone sync.WaitGroup
 
 	mu    sync.Mutex
 	flows map[[2]netip.AddrPort]*hostFlow
@@ -60,6 +61,14 @@ type host struct {
 	room    int
 	refuse  error // why none leaves
 	mtu     int   // 0: 1500
+}
+
+// loaned is what a guest of a host has lent to it.
+type loaned struct {
+	visitor any // the guest
+	loan    pool.Loan
+	lent    []byte       // what is left of it
+	direct  atomic.Int64 // bytes that have come there and were of use, of all guests
 }
 
 // allow makes room for n segments.
@@ -154,9 +163,10 @@ func (h *host) handle(p parcel) {
 }
 
 // Take implements link.Inlet. One connection alone may be a guest, if any: who has traffic is not looked at.
-func (h *host) Take(any) bool {
+func (h *host) Take(conn any) bool {
 	select {
 	case <-h.guest:
+		h.visitor = conn
 		return true
 	default:
 		return false
@@ -164,8 +174,22 @@ func (h *host) Take(any) bool {
 }
 
 // Receive implements link.Inlet.
-func (h *host) Receive(wait bool) bool {
+func (h *host) Receive(b []byte, wait bool) (n int, stays bool) {
 	h.guests.Add(1)
+	if h.lent = b; len(b) > 0 {
+		h.loan.Begin(b, h.visitor)
+	}
+	stays = h.one(wait)
+	if len(b) > 0 {
+		n = h.loan.End()
+		h.direct.Add(int64(n))
+	}
+	h.lent = nil
+	return n, stays
+}
+
+// one receives once, as a guest.
+func (h *host) one(wait bool) (stays bool) {
 	if !wait {
 		select {
 		case p := <-h.in:
@@ -182,6 +206,16 @@ func (h *host) Receive(wait bool) bool {
 	case <-h.intr:
 	}
 	return true
+}
+
+// lend moves payload to what a guest has lent, if there is room. What is of no use there leaves a gap.
+func (h *host) lend(s *packet.Segment, ref pool.Ref) pool.Ref {
+	n := len(s.Payload)
+	if n == 0 || n > len(h.lent) {
+		return ref
+	}
+	s.Payload, h.lent = h.lent[:copy(h.lent, s.Payload):n], h.lent[n:]
+	return h.loan.Ref(s.Payload)
 }
 
 // Leave implements link.Inlet.
@@ -205,6 +239,7 @@ func (h *host) take(b []byte) {
 	if err != nil {
 		panic(err)
 	}
+	ref = h.lend(&s, ref)
 	now := time.Since(h.epoch)
 	h.mu.Lock()
 	f := h.flows[[2]netip.AddrPort{s.Dst, s.Src}]

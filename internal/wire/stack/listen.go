@@ -188,7 +188,7 @@ func (l *Listener) restore(now time.Duration, s *packet.Segment, buf pool.Ref, k
 	if p == nil {
 		return
 	}
-	p.take(now, s, buf)
+	p.take(now, nil, s, buf)
 	p.leave(now)
 }
 

@@ -82,7 +82,7 @@ func (p *port) HandleSegment(at time.Duration, s *packet.Segment, buf pool.Ref) 
 		}
 		return
 	}
-	p.take(now, s, buf)
+	p.take(now, d, s, buf)
 	if d != nil {
 		d.Pause()
 	} else {
@@ -91,14 +91,18 @@ func (p *port) HandleSegment(at time.Duration, s *packet.Segment, buf pool.Ref) 
 	p.s.mark(p)
 }
 
-// take hands a segment to the flow, under the lock.
-func (p *port) take(now time.Duration, s *packet.Segment, buf pool.Ref) {
+// take hands a segment to the flow, under the lock: that of d, if there is one.
+func (p *port) take(now time.Duration, d *driver.Conn, s *packet.Segment, buf pool.Ref) {
 	if s.Flags.Has(packet.ACK) && p.lf != nil {
 		p.lf.Acked(s.Ack)
 	}
 	var payload pool.Ref
 	if len(s.Payload) > 0 {
-		payload = pool.Ref{C: buf.C, B: s.Payload}.Retain()
+		payload = pool.Ref{C: buf.C, B: s.Payload}.Pass()
+		if l := payload.Loan(); l != nil && l.To() != any(d) {
+			payload = payload.Own() // a Read of another connection has lent it
+			s.Payload = payload.B
+		}
 	}
 	p.flow.HandleSegment(now, s, payload)
 }

@@ -17,6 +17,13 @@ const (
 	maxSteps, maxStepped = 16, 64 << 10
 )
 
+// An ACK of what a Read takes with more behind it waits for that, since the reader is back in a moment, but no longer than
+// heldAck, and not for more than heldBytes: each has the sender work, on this host perhaps, and on this very processor.
+const (
+	heldAck   = time.Millisecond
+	heldBytes = 512 << 10
+)
+
 // acks decides when to acknowledge.
 type acks struct {
 	owed    int           // ACKs to be sent at once
@@ -46,9 +53,9 @@ func (a *acks) duplicate(sack bool) {
 	a.owed = min(a.owed+1, maxOwed)
 }
 
-// data notes payload in order: "an ACK SHOULD be generated for at least every second full-sized
+// data notes payload in order, with more on its way to the program or not: "an ACK SHOULD be generated for at least every second full-sized
 // segment" (RFC 5681 section 4.2).
-func (a *acks) data(now time.Duration, c *Conn, n int) {
+func (a *acks) data(now time.Duration, c *Conn, n int, more bool) {
 	if now-a.last > quietAfter && !a.answers {
 		a.quick = a.refill
 	}
@@ -58,7 +65,10 @@ func (a *acks) data(now time.Duration, c *Conn, n int) {
 	case a.quick > 0:
 		a.quick--
 	case a.bytes < 2*c.rcv.mss:
-		a.delay(now, c)
+		a.delay(now, c, delayedAck)
+		return
+	case more && a.bytes < heldBytes:
+		a.delay(now, c, heldAck)
 		return
 	}
 	a.at()
@@ -68,11 +78,11 @@ func (a *acks) data(now time.Duration, c *Conn, n int) {
 	}
 }
 
-// delay wants an ACK soon, with the next segment if one leaves before.
-func (a *acks) delay(now time.Duration, c *Conn) {
-	if !a.delayed {
+// delay wants an ACK after a while, with the next segment if one leaves before.
+func (a *acks) delay(now time.Duration, c *Conn, while time.Duration) {
+	if at := now + while; !a.delayed || at < c.timers.at[timerDelayedAck] {
 		a.delayed = true
-		c.timers.set(timerDelayedAck, now+delayedAck)
+		c.timers.set(timerDelayedAck, at)
 	}
 }
 
@@ -116,7 +126,7 @@ func (a *acks) sent(now time.Duration, c *Conn, data bool) {
 // Ack tells that the extension has something to say: with the next segment, or alone a little later.
 func (c *Conn) Ack(now time.Duration) {
 	if c.state.synchronized() {
-		c.ack.delay(now, c)
+		c.ack.delay(now, c, delayedAck)
 	}
 }
 

@@ -47,6 +47,46 @@ func TestTheBeginningIsAcknowledgedSegmentBySegment(t *testing.T) {
 	}
 }
 
+// A Read that has more to come for in a moment keeps the ACK back: for so long, for so much, and until there is no more.
+func TestAcknowledgementWaitsForWhoReadsOn(t *testing.T) {
+	const piece = 40 * 1460
+	s, seq := settled(t, "mss=1460")
+	s.c.rcv.space, s.c.rcv.edge = 8<<20, 8<<20
+	lent := func(more bool) {
+		seg := s.build(segmentLine(seq, piece))
+		var l pool.Loan
+		l.Begin(seg.Payload, s)
+		if more {
+			l.Follow()
+		}
+		s.c.HandleSegment(s.now, &seg, l.Ref(seg.Payload))
+		s.c.Consumed(s.now, piece)
+		l.End()
+		seq += piece
+		s.drain()
+	}
+	lent(false) // acknowledged in steps, after the silence
+	s.outs = nil
+	lent(false)
+	s.want("A ack="+itoa(seq), "there is no more")
+	lent(true)
+	s.quiet("there is more")
+	lent(false)
+	s.want("A ack="+itoa(seq), "it has come")
+	lent(true)
+	lent(true)
+	s.after(heldAck - time.Nanosecond)
+	s.quiet("it may come yet")
+	s.after(time.Nanosecond)
+	s.want("A ack="+itoa(seq), "it has not come")
+	for held := piece; held < heldBytes; held += piece {
+		lent(true)
+		s.quiet("not for so much")
+	}
+	lent(true)
+	s.want("A ack="+itoa(seq), "enough")
+}
+
 func TestEverySecondSegmentIsAcknowledged(t *testing.T) {
 	s, seq := settled(t, "mss=1460")
 	for range 5 {

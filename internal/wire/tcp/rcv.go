@@ -127,8 +127,9 @@ func (c *Conn) inOrder(now time.Duration, p pool.Ref) {
 	}
 	c.rcv.mss = max(c.rcv.mss, min(n, c.fullPayload()))
 	if c.rcv.q.pieces.Len() == 0 {
-		c.deliver(now, p.Retain())
-		c.ack.data(now, c, n)
+		more := p.Loan().More()
+		c.deliver(now, p.Pass())
+		c.ack.data(now, c, n, more)
 		return
 	}
 	// A hole is being filled: "A TCP receiver SHOULD send an immediate ACK when the incoming segment fills
@@ -136,7 +137,7 @@ func (c *Conn) inOrder(now time.Duration, p pool.Ref) {
 	c.ack.at()
 	if !c.rcv.q.add(c.rcv.nxt, p, math.MaxInt) {
 		// As many islands as there may be, and this touches none of them.
-		c.deliver(now, p.Retain())
+		c.deliver(now, p.Pass())
 	}
 	for c.state != Closed {
 		ref, ok := c.rcv.q.next(c.rcv.nxt)

@@ -45,6 +45,10 @@ type island struct {
 // add takes what of p, which begins at off, is new. It keeps references of its own. Memory beyond limit is
 // not taken: then, or with too many islands, it says false and has done nothing.
 func (r *reassembly) add(off uint64, p pool.Ref, limit int) bool {
+	if p.Loan() != nil {
+		p = p.Own()
+		defer p.Release()
+	}
 	to := off + uint64(len(p.B))
 	if !r.fits(off, to, cost(p), limit) {
 		return false
