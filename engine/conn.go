@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/mptcp-go/mptcp/extapi"
+	"github.com/mptcp-go/mptcp/internal/pool"
 )
 
 // Conn is one connection's semantic half. It is not safe for concurrent use: the driver locks.
@@ -139,18 +140,33 @@ func (c *Conn) Write(now time.Duration, b []byte) (int, error) {
 	case len(b) == 0:
 		return 0, nil
 	}
-	n := c.snd.write(b, c.sendRoom())
+	n := c.snd.write(b, c.WriteRoom())
 	c.pump(now)
 	return n, nil
 }
 
-// Writable says whether Write would take at least one byte, or fail.
-func (c *Conn) Writable() bool {
-	return c.closing.err != nil || c.fin.queued || c.sendRoom() > 0
+// WriteChunk is Write for a chunk that is full, whose reference it takes over with all of its bytes. 0 without an error means
+// that there is no room for all of it.
+func (c *Conn) WriteChunk(now time.Duration, p *pool.Chunk) (int, error) {
+	switch {
+	case c.closing.err != nil:
+		return 0, c.closing.err
+	case c.fin.queued:
+		return 0, io.ErrClosedPipe
+	case c.WriteRoom() < int64(p.Cap()) || !c.snd.append(p):
+		return 0, nil
+	}
+	c.pump(now)
+	return p.Cap(), nil
 }
 
-// sendRoom is how many bytes Write takes now.
-func (c *Conn) sendRoom() int64 {
+// Writable says whether Write would take at least one byte, or fail.
+func (c *Conn) Writable() bool {
+	return c.closing.err != nil || c.fin.queued || c.WriteRoom() > 0
+}
+
+// WriteRoom is how many bytes Write takes now, the memory budget aside.
+func (c *Conn) WriteRoom() int64 {
 	return c.snd.room(int64(c.peer.edge-c.snd.nxt) <= 0 && c.snd.unacked() == 0)
 }
 

@@ -18,7 +18,7 @@ func (c *Conn) opportunistic(now time.Duration) {
 		return
 	}
 	unsent := c.snd.unsent()
-	blocked := unsent == 0 && c.sendRoom() <= 0 || unsent > 0 && c.windowFor(nil) < sillyRoom
+	blocked := unsent == 0 && c.WriteRoom() <= 0 || unsent > 0 && c.windowFor(nil) < sillyRoom
 	if !blocked && unsent > 0 {
 		return
 	}

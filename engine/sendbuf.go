@@ -101,6 +101,17 @@ func (b *sendBuffer) tail(want int) []byte {
 	return c.Bytes()
 }
 
+// append takes over a chunk that is full, unless the memory budget is used up.
+func (b *sendBuffer) append(c *pool.Chunk) bool {
+	if b.mem != nil && !b.mem.Grab(int64(c.Cap())) {
+		return false
+	}
+	b.compact()
+	b.chunks = append(b.chunks, sendChunk{c: c, start: b.end, n: c.Cap()})
+	b.end += uint64(c.Cap())
+	return true
+}
+
 // compact moves the chunks in use to the front of their array before it would grow.
 func (b *sendBuffer) compact() {
 	if len(b.chunks) < cap(b.chunks) || b.head == 0 {

@@ -1,9 +1,13 @@
 package engine
 
 import (
+	"bytes"
+	"io"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/mptcp-go/mptcp/internal/pool"
 )
 
 // What waits unsent is bounded while data is under way, however much that is; only when the peer has taken everything and
@@ -26,4 +30,54 @@ func TestSendBufferTakesABacklog(t *testing.T) {
 	require.Zero(t, s.c.Unacknowledged(), "the window is shut")
 	fill()
 	require.Equal(t, int64(limit), s.c.Backlog(), "nobody reads there")
+}
+
+// A chunk is taken as a whole or not at all, in order with what Write takes.
+func TestSendBufferTakesChunks(t *testing.T) {
+	s, f := single(t, true, func(c *Config) { c.SendBuffer = 256 << 10 })
+	chunk := func(b byte) (n int, err error) {
+		p := pool.Get(pool.MaxSize)
+		for i := range p.Bytes() {
+			p.Bytes()[i] = b
+		}
+		if n, err = s.c.WriteChunk(s.now, p); n == 0 {
+			p.Release()
+		}
+		return n, err
+	}
+	want := []byte("begin")
+	n, err := s.c.Write(s.now, want)
+	require.NoError(t, err)
+	require.Equal(t, len(want), n)
+	for i := byte(1); ; i++ {
+		if n, err = chunk(i); n == 0 {
+			break
+		}
+		require.NoError(t, err)
+		want = append(want, bytes.Repeat([]byte{i}, pool.MaxSize)...)
+	}
+	require.NoError(t, err)
+	require.EqualValues(t, 256<<10-len(want), s.c.WriteRoom())
+	require.Less(t, s.c.WriteRoom(), int64(pool.MaxSize))
+	for len(want) < 256<<10 {
+		n, err = s.c.Write(s.now, []byte("the rest, byte for byte"))
+		require.NoError(t, err)
+		want = append(want, "the rest, byte for byte"[:n]...)
+	}
+	f.Sends(window(1 << 20))
+	require.True(t, bytes.Equal(want, f.data))
+	f.Sends(ack(uint64(len(want))))
+
+	s.mem.limit = max(s.mem.held, 1) // the budget is used up
+	n, err = chunk(1)
+	require.NoError(t, err)
+	require.Zero(t, n)
+	s.mem.limit = 0
+	s.c.CloseWrite(s.now)
+	_, err = chunk(1)
+	require.ErrorIs(t, err, io.ErrClosedPipe)
+	s.c.Abort(s.now, ResetUnspecified)
+	_, err = chunk(1)
+	require.Error(t, err)
+	require.NotErrorIs(t, err, io.ErrClosedPipe)
 }

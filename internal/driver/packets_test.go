@@ -1,6 +1,7 @@
 package driver
 
 import (
+	"bytes"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -9,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/mptcp-go/mptcp/engine"
+	"github.com/mptcp-go/mptcp/internal/pool"
 	"github.com/mptcp-go/mptcp/options"
 )
 
@@ -250,4 +252,38 @@ func TestPacketsOfWhoWritesAndWrites(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What fills a chunk in a run of writes comes in order with what does not, whoever else needs the lock meanwhile, and the end of the
+// connection ends a Write of it.
+func TestPacketsOfLongWrites(t *testing.T) {
+	p, w := newPostbox(), new(wire)
+	p.do(func(now time.Duration) {
+		p.c.eng.SetRemote(now, theirKey)
+		w.bind(p.c.eng, p.c.eng.AddFlow(now, w, engine.FlowParams{Initial: true}))
+		p.c.eng.HandleEstablished(now, w.id)
+		p.c.eng.HandleWindow(now, w.id, ourKey.IDSN()+1, 1<<30)
+	})
+	var wanted []byte
+	for i, n := range []int{runSize, pool.MaxSize, 3, pool.MaxSize - 1, pool.MaxSize + 5, 3*pool.MaxSize + 7} {
+		b := bytes.Repeat([]byte{byte(i + 1)}, n)
+		k, err := p.c.Write(b)
+		require.NoError(t, err)
+		require.Equal(t, n, k)
+		wanted = append(wanted, b...)
+	}
+	p.do(func(time.Duration) { require.True(t, bytes.Equal(wanted, w.sent)) })
+
+	ended := make(chan error)
+	go func() { // the buffer ends it: nothing is acknowledged
+		_, err := p.c.Write(make([]byte, 16*pool.MaxSize))
+		ended <- err
+	}()
+	for range 1000 {
+		p.do(func(time.Duration) {})
+	}
+	require.NoError(t, p.c.Abort(engine.ResetUnspecified))
+	require.Error(t, <-ended)
+	p.do(func(time.Duration) { p.over = true })
+	<-p.released
 }

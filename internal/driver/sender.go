@@ -31,9 +31,14 @@ func (r *run) begin(now time.Duration) {
 // add adds n bytes that have been taken.
 func (r *run) add(n int) { r.bytes = min(r.bytes+n, runSize) }
 
-// handsOver says whether a write of n bytes leaves the sending to the sender, which it starts then.
+// inRun says whether a write of n bytes leaves the sending to the sender.
+func (c *Conn) inRun(n int) bool {
+	return c.run.bytes >= runSize && n >= bigPiece && len(c.packets) > 0
+}
+
+// handsOver does so, if inRun: it starts the sender.
 func (c *Conn) handsOver(n int) bool {
-	if c.run.bytes < runSize || n < bigPiece || len(c.packets) == 0 {
+	if !c.inRun(n) {
 		return false
 	}
 	if !c.run.started {

@@ -39,7 +39,7 @@ func (c *Conn) writeTurn(b []byte) (n int, err error) {
 		if err := c.wr.check(now); err != nil {
 			return n, err
 		}
-		m, err := c.eng.Write(now, b[n:min(len(b), n+writePiece)])
+		m, err := c.writeSome(now, b[n:min(len(b), n+writePiece)])
 		n += m
 		c.run.add(m)
 		if err != nil || n == len(b) {
@@ -53,6 +53,26 @@ func (c *Conn) writeTurn(b []byte) (n int, err error) {
 		}
 		c.waitWrite()
 	}
+}
+
+// writeSome gives the engine some of b. What the sender sends is copied without the lock, as far as it fills a chunk: the sender
+// needs it after each call into the kernel, and to wait for a lock costs more than a copy.
+func (c *Conn) writeSome(now time.Duration, b []byte) (n int, err error) {
+	if !c.inRun(len(b)) || min(int64(len(b)), c.eng.WriteRoom()) < pool.MaxSize {
+		return c.eng.Write(now, b)
+	}
+	c.mu.Unlock()
+	p := pool.Get(pool.MaxSize)
+	copy(p.Bytes(), b)
+	c.mu.Lock()
+	now = c.now()
+	if n, err = c.eng.WriteChunk(now, p); n == 0 {
+		p.Release()
+	}
+	if n == 0 && err == nil {
+		return c.eng.Write(now, b)
+	}
+	return n, err
 }
 
 // waitWrite waits until Write has room. If nobody reads the sockets, it reads the acknowledgements
