@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"testing"
 	"time"
 
@@ -39,6 +40,36 @@ func FuzzHandle(f *testing.F) {
 	})
 }
 
+// FuzzLent feeds two flows the same segments, one of them with its payload in the buffer of a Read, which is somebody else's a moment
+// later: both programs read the same.
+func FuzzLent(f *testing.F) {
+	dsn := engine.Key(0x1112131415161718).IDSN() + 1
+	mapped := options.DSS{HasMap: true, DSN64: true, DSN: dsn, SSN: 1, DataLen: 4000}.Append(nil)
+	short := options.DSS{HasMap: true, DSN64: true, DSN: dsn, SSN: 1, DataLen: 900}.Append(nil)
+	for state := range byte(8) {
+		f.Add(state, mapped, []byte{0x10, 100, 0, 0, 1, 0, 0x10, 200, 0, 0, 1, 0, 0x10, 200, 0, 0, 1, 0})
+		f.Add(state, short, []byte{0x10, 200, 0, 0, 1, 0, 0x10, 100, 0, 0, 1, 0})
+		f.Add(state, mapped, []byte{0x10, 50, 100, 0, 1, 0, 0x10, 25, 0, 0, 1, 0, 0x10, 50, 0, 0, 1, 0, 0x11, 50, 0, 0, 1, 0}) // a hole, filled
+		f.Add(state, mapped, []byte{0x10, 100, 0, 0, 1, 2, 0x10, 100, 246, 0, 1, 3})
+		f.Add(state, []byte(nil), []byte{0x10, 100, 0, 0, 1, 0, 0x10, 100, 0, 0, 1, 0, 0x10, 100, 0, 200, 1, 4}) // no mapping: it waits, and is TCP's
+	}
+	f.Fuzz(func(t *testing.T, state byte, opts, moves []byte) {
+		before := pool.Outstanding()
+		z, y := newFuzzed(state), newFuzzed(state)
+		y.lends = true
+		for n := byte(1); len(moves) >= 6 && n < 64; n++ {
+			z.mark, y.mark = n, n
+			z.segment(nil, opts, moves[:6])
+			y.segment(nil, opts, moves[:6])
+			require.True(t, bytes.Equal(z.read, y.read))
+			moves = moves[6:]
+		}
+		z.end()
+		y.end()
+		require.Equal(t, before, pool.Outstanding())
+	})
+}
+
 // fuzzed is a flow in some state, with its engine.
 type fuzzed struct {
 	now  time.Duration
@@ -48,6 +79,10 @@ type fuzzed struct {
 	seq  uint32 // next of the peer's
 	nxt  uint32 // next that the flow is expected to send
 	sent map[uint32]byte
+
+	lends bool   // payload arrives in the buffer of a Read
+	mark  byte   // makes the payload of this segment its own
+	read  []byte // by the program
 }
 
 // newFuzzed brings a flow into one of its states: SYN sent, SYN received, established, joining.
@@ -136,14 +171,22 @@ func (z *fuzzed) segment(t *testing.T, opts, m []byte) {
 	s.Ack = z.nxt - uint32(m[4])%4
 	var p pool.Ref
 	if n := int(m[1]) * 4; n > 0 {
-		p = pool.Copy(pattern(n))
+		b := pattern(n)
+		for i := range b {
+			b[i] ^= z.mark
+		}
+		p = pool.Copy(b)
 		s.Payload = p.B
 		if m[2] == 0 {
 			z.seq += uint32(n)
 		}
 	}
 	z.now += time.Duration(m[3]) * 20 * time.Millisecond
-	z.f.HandleSegment(z.now, &s, p)
+	if z.lends {
+		z.lent(&s, p)
+	} else {
+		z.f.HandleSegment(z.now, &s, p)
+	}
 	z.attach()
 	switch m[5] % 8 {
 	case 1:
@@ -158,11 +201,31 @@ func (z *fuzzed) segment(t *testing.T, opts, m []byte) {
 	}
 	var b [4096]byte
 	for {
-		if n, _ := z.eng.Read(z.now, b[:]); n == 0 {
+		n, _ := z.eng.Read(z.now, b[:])
+		if n == 0 {
 			break
 		}
+		z.read = append(z.read, b[:n]...)
 	}
 	z.poll(t)
+}
+
+// lent is a segment with the payload p in the buffer of a Read, not at its beginning: what came before was of no use.
+func (z *fuzzed) lent(s *packet.Segment, p pool.Ref) {
+	if p.Len() == 0 {
+		z.f.HandleSegment(z.now, s, p)
+		return
+	}
+	const gap = 10
+	b := append(make([]byte, gap), p.B...)
+	p.Release()
+	var l pool.Loan
+	l.Begin(b, z)
+	s.Payload = b[gap:]
+	z.f.HandleSegment(z.now, s, l.Ref(s.Payload))
+	n := l.End()
+	z.read = append(z.read, b[:n]...)
+	clear(b)
 }
 
 // poll takes what the flow sends.
