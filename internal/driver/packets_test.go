@@ -82,6 +82,18 @@ func newPostbox() *postbox {
 	return p
 }
 
+// newTaking is a postbox whose connection has a flow that takes all that is written.
+func newTaking() (*postbox, *wire) {
+	p, w := newPostbox(), new(wire)
+	p.do(func(now time.Duration) {
+		p.c.eng.SetRemote(now, theirKey)
+		w.bind(p.c.eng, p.c.eng.AddFlow(now, w, engine.FlowParams{Initial: true}))
+		p.c.eng.HandleEstablished(now, w.id)
+		p.c.eng.HandleWindow(now, w.id, ourKey.IDSN()+1, 1<<30)
+	})
+	return p, w
+}
+
 // do runs f as an event.
 func (p *postbox) do(f func(now time.Duration)) {
 	p.c.Update(func(now time.Duration, _ *engine.Conn) { f(now) })
@@ -215,13 +227,7 @@ func TestPacketsOfWhoWritesAndWrites(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				p, w := newPostbox(), new(wire)
-				p.do(func(now time.Duration) {
-					p.c.eng.SetRemote(now, theirKey)
-					w.bind(p.c.eng, p.c.eng.AddFlow(now, w, engine.FlowParams{Initial: true}))
-					p.c.eng.HandleEstablished(now, w.id)
-					p.c.eng.HandleWindow(now, w.id, ourKey.IDSN()+1, 1<<30)
-				})
+				p, _ := newTaking()
 				for range runSize/bigPiece + 1 {
 					write(t, p.c, c.piece)
 					time.Sleep(c.pause)
@@ -257,13 +263,7 @@ func TestPacketsOfWhoWritesAndWrites(t *testing.T) {
 // What fills a chunk in a run of writes comes in order with what does not, whoever else needs the lock meanwhile, and the end of the
 // connection ends a Write of it.
 func TestPacketsOfLongWrites(t *testing.T) {
-	p, w := newPostbox(), new(wire)
-	p.do(func(now time.Duration) {
-		p.c.eng.SetRemote(now, theirKey)
-		w.bind(p.c.eng, p.c.eng.AddFlow(now, w, engine.FlowParams{Initial: true}))
-		p.c.eng.HandleEstablished(now, w.id)
-		p.c.eng.HandleWindow(now, w.id, ourKey.IDSN()+1, 1<<30)
-	})
+	p, w := newTaking()
 	var wanted []byte
 	for i, n := range []int{runSize, pool.MaxSize, 3, pool.MaxSize - 1, pool.MaxSize + 5, 3*pool.MaxSize + 7} {
 		b := bytes.Repeat([]byte{byte(i + 1)}, n)
