@@ -3,6 +3,7 @@ package mptcp
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"io"
 	"net"
 	"net/netip"
@@ -265,6 +266,27 @@ func TestMemoryLimitIsShared(t *testing.T) {
 	go io.Copy(io.Discard, server)
 	require.NoError(t, client.Flush(t.Context()))
 	exchangeOneWay(t, server, client)
+}
+
+// A Write that finds the memory of all connections used up waits for its own acknowledgements, and reads them where nobody else does.
+func TestWriterWaitsForMemory(t *testing.T) {
+	eachCarrier(t, func(t *testing.T, i int, l *Listener) {
+		tr := newTransport(t)
+		tr.MemoryLimit = 128 << 10
+		client, server := connect(t, Dialer{Config: carriers[i].dial, Transport: tr}, l)
+		const size = 16 << 20
+		wrote := make(chan error)
+		go func() {
+			_ = client.SetWriteDeadline(time.Now().Add(20 * time.Second))
+			_, err := client.Write(make([]byte, size))
+			wrote <- errors.Join(err, client.CloseWrite())
+		}()
+		time.Sleep(50 * time.Millisecond) // until it is used up
+		n, err := io.Copy(io.Discard, server)
+		require.NoError(t, err)
+		require.EqualValues(t, size, n)
+		require.NoError(t, <-wrote)
+	})
 }
 
 func exchangeOneWay(t *testing.T, from, to net.Conn) {

@@ -165,7 +165,7 @@ func (c *Conn) Writable() bool {
 	return c.closing.err != nil || c.fin.queued || c.WriteRoom() > 0
 }
 
-// WriteRoom is how many bytes Write takes now, the memory budget aside.
+// WriteRoom is how many bytes Write takes now, as far as is known of the memory budget.
 func (c *Conn) WriteRoom() int64 {
 	return c.snd.room(int64(c.peer.edge-c.snd.nxt) <= 0 && c.snd.unacked() == 0)
 }

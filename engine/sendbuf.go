@@ -21,6 +21,7 @@ type sendBuffer struct {
 	limit  int64  // bytes between una and end at the most
 	mem    Memory // the chunks' capacity is charged to it; nil: unlimited
 	last   byte   // the byte before una: what a window probe repeats (see persist.go)
+	broke  bool   // the budget had nothing left, and nothing has been acknowledged since
 }
 
 type sendChunk struct {
@@ -49,10 +50,14 @@ func (c *Conn) Unacknowledged() int64 { return c.snd.unacked() }
 // memory that has left the caches by the time it is sent.
 const backlog = 1 << 20
 
-// room is how many bytes write would take now, the memory budget aside. stuck says that nothing is under way and the peer's
+// room is how many bytes write would take now, as far as is known of the memory budget: once that was used up, none until
+// something is acknowledged. stuck says that nothing is under way and the peer's
 // window is shut: then the buffer takes what it can.
 func (b *sendBuffer) room(stuck bool) int64 {
 	free := b.limit - b.size()
+	if b.broke {
+		return 0
+	}
 	if stuck {
 		return free
 	}
@@ -94,6 +99,7 @@ func (b *sendBuffer) tail(want int) []byte {
 	free := b.mem != nil && !b.mem.Grab(int64(c.Cap()))
 	if free && b.head < len(b.chunks) {
 		c.Release()
+		b.broke = true
 		return nil
 	}
 	b.compact()
@@ -160,7 +166,7 @@ func (b *sendBuffer) ack(dsn uint64) {
 		b.release(t)
 		b.head++
 	}
-	b.una = dsn
+	b.una, b.broke = dsn, false
 	if b.head == len(b.chunks) {
 		b.chunks, b.head = b.chunks[:0], 0
 	}

@@ -81,3 +81,30 @@ func TestSendBufferTakesChunks(t *testing.T) {
 	require.Error(t, err)
 	require.NotErrorIs(t, err, io.ErrClosedPipe)
 }
+
+// Who has found the memory budget used up has room again when something of its own is acknowledged: until then nobody need try,
+// and who waits for room is not told that there is some.
+func TestSendBufferWaitsForMemory(t *testing.T) {
+	s, f := single(t, true)
+	f.Sends(window(1 << 20))
+	const first = 20 << 10
+	s.mem.limit = 40 << 10
+	total := 0
+	for s.c.Writable() {
+		n, err := s.c.Write(s.now, make([]byte, first))
+		require.NoError(t, err)
+		total += n
+		require.Less(t, total, 1<<20)
+	}
+	require.Positive(t, total)
+	require.Zero(t, s.c.WriteRoom())
+	n, err := s.c.Write(s.now, make([]byte, 1))
+	require.NoError(t, err)
+	require.Zero(t, n)
+	f.Sends(ack(uint64(total)))
+	require.True(t, s.c.Writable())
+	n, err = s.c.Write(s.now, make([]byte, 1))
+	require.NoError(t, err)
+	require.Equal(t, 1, n)
+	s.mem.limit = 0
+}
