@@ -263,6 +263,10 @@ func TestPacketsOfWhoWritesAndWrites(t *testing.T) {
 // What fills a chunk in a run of writes comes in order with what does not, whoever else needs the lock meanwhile, and the end of the
 // connection ends a Write of it.
 func TestPacketsOfLongWrites(t *testing.T) {
+	synctest.Test(t, longWrites) // in which no pause ends the run
+}
+
+func longWrites(t *testing.T) {
 	p, w := newTaking()
 	var wanted []byte
 	for i, n := range []int{runSize, pool.MaxSize, 3, pool.MaxSize - 1, pool.MaxSize + 5, 3*pool.MaxSize + 7} {

@@ -46,7 +46,7 @@ func carried4(h IPv4, b, payload []byte) (Segment, error) {
 	if h.Protocol() != ProtoTCP {
 		return Segment{}, ErrProtocol
 	}
-	s, err := parseTCP(h.Src(), h.Dst(), b, payload)
+	s, err := ParseTCPApart(h.Src(), h.Dst(), b, payload)
 	s.TTL, s.TOS = h.TTL(), h.TOS()
 	return s, err
 }
@@ -67,15 +67,11 @@ func Parse6(b []byte) (Segment, error) {
 
 // ParseTCP parses a segment from its TCP header on: all of b, with the addresses that its IP header had.
 // TTL and TOS are left zero.
-func ParseTCP(src, dst netip.Addr, b []byte) (Segment, error) { return parseTCP(src, dst, b, nil) }
+func ParseTCP(src, dst netip.Addr, b []byte) (Segment, error) { return ParseTCPApart(src, dst, b, nil) }
 
-// ParseTCPApart is ParseTCP for a segment of which payload lies elsewhere: b has the header, and nothing else.
+// ParseTCPApart is ParseTCP for a segment of which payload lies elsewhere: b has the header, and nothing else. With a nil payload
+// nothing does.
 func ParseTCPApart(src, dst netip.Addr, b, payload []byte) (Segment, error) {
-	return parseTCP(src, dst, b, payload)
-}
-
-// parseTCP parses a segment. Of one with a payload that lies apart, b is the header.
-func parseTCP(src, dst netip.Addr, b, payload []byte) (Segment, error) {
 	if len(b) < TCPHeaderLen {
 		return Segment{}, ErrTruncated
 	}

@@ -179,11 +179,7 @@ func (r *reader) parse(i int, b, payload []byte) (err error) {
 	if !dst.IsValid() {
 		return packet.ErrAddress
 	}
-	if payload != nil {
-		r.seg, err = packet.ParseTCPApart(r.from(i), dst, b, payload)
-	} else {
-		r.seg, err = packet.ParseTCP(r.from(i), dst, b)
-	}
+	r.seg, err = packet.ParseTCPApart(r.from(i), dst, b, payload)
 	r.seg.IfIndex, r.seg.TTL, r.seg.TOS = ifIndex, hops, class
 	return err
 }
